@@ -1,0 +1,1 @@
+"""Published numbers and runnable suites of the papers' tables."""

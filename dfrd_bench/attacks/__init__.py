@@ -1,0 +1,1 @@
+"""Adversarial attacks, all driven by one projected-gradient loop; AutoAttack is the library's."""

@@ -1,0 +1,1 @@
+"""Real image datasets, for evaluation and teacher training only."""

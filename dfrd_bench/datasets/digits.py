@@ -1,0 +1,44 @@
+"""scikit-learn's 8x8 handwritten digits: 1,797 real images that need no download."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dfrd_bench.datasets.base import Dataset, LabelledImages
+from dfrd_bench.problem import DatasetInfo, ThreatModel
+
+TRAIN_IMAGES = 897
+SPLIT_SEED = 0
+
+
+class Digits(Dataset):
+    """8x8 grey handwritten digits (1,797 images, embedded; 897 to train on, 900 to test on)."""
+
+    info = DatasetInfo(name="digits", shape=(1, 8, 8), class_names=tuple("0123456789"), mirrored=False)
+    threat = ThreatModel(eps=0.2, step=0.05)
+    default_teacher = "digits-wrn-10-2"
+    default_student = "wrn-10-1"
+    presets = {
+        "default": {
+            "epochs": 40,
+            "batch_size": 128,
+            "warmup_epochs": 5,
+            "synthesis_steps": 50,
+            "distillation_steps": 60,
+        }
+    }
+
+    def load(self, split: Literal["train", "test"]) -> LabelledImages:
+        """The fixed stratified split; images are float32 multiples of 1/16."""
+        import torch
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+
+        bunch = load_digits()
+        parts = train_test_split(
+            bunch.images / 16.0, bunch.target, train_size=TRAIN_IMAGES, stratify=bunch.target, random_state=SPLIT_SEED
+        )
+        images, labels = (parts[0], parts[2]) if split == "train" else (parts[1], parts[3])
+        return LabelledImages(
+            torch.as_tensor(images, dtype=torch.float32)[:, None], torch.as_tensor(labels, dtype=torch.int64)
+        )

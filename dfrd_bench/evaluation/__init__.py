@@ -1,0 +1,1 @@
+"""From a network and attacks to per-class numbers."""

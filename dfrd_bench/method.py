@@ -1,0 +1,133 @@
+"""The contract every method fulfils: a few members, and everything else is the method's own business."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from dfrd_bench.problem import Problem
+
+Progress = Callable[[str, int, int], None]
+"""Called by a method within an epoch: the stage's name, steps done, steps in all."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where a method comes from, as a bibliography would print it."""
+
+    title: str
+    venue: str
+    link: str
+
+
+def param(default: Any, meaning: str, source: str, **constraints: Any) -> Any:
+    """A hyper-parameter of a `MethodConfig`: its default, what it means, where the number comes from, and its range.
+
+    Args:
+        default: the value used unless told otherwise; the papers' CIFAR-10 value.
+        meaning: one line for `dfrd-bench show`.
+        source: the paper (with section or equation), the released code, or the shared recipe.
+        constraints: pydantic's, e.g. `gt=0`, `le=1`.
+    """
+    return Field(default, description=meaning, json_schema_extra={"source": source}, **constraints)
+
+
+class MethodConfig(BaseModel):
+    """Base of every method's hyper-parameters: frozen, validated, unknown names refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    epochs: int = param(220, "distillation epochs", "FERD paper, section 5.1", ge=1)
+
+    @classmethod
+    def at_budget(cls, budget: Mapping[str, Any]) -> dict[str, Any]:
+        """The hyper-parameters this method takes from a dataset's preset; by default those it has under the same name.
+
+        A method whose steps cost more or less than the recipe's translates the budget here.
+        """
+        return {name: value for name, value in budget.items() if name in cls.model_fields}
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """Anything that can be saved and restored: modules, optimisers, schedules, pools."""
+
+    def state_dict(self) -> Any: ...
+    def load_state_dict(self, state: Any, /) -> Any: ...
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """The progress of a run nobody watches."""
+
+
+class Method(ABC):
+    """A way to train a student from a teacher without data.
+
+    A method needs a `Config`, a `reference`, `train_epoch` and `sample`. Its state is every instance attribute that is a
+    tensor, a `torch.Generator`, or has `state_dict` and `load_state_dict`; a method with state of another kind extends
+    `state_dict` and `load_state_dict`.
+
+    Attributes:
+        problem: teacher, shapes, threat model; see `Problem`.
+        config: the validated hyper-parameters.
+        student: the network being trained (`problem.student`).
+        progress: call it inside `train_epoch` after each step; the harness shows it.
+    """
+
+    Config: ClassVar[type[MethodConfig]] = MethodConfig
+    reference: ClassVar[Reference]
+
+    def __init__(self, problem: Problem, config: MethodConfig) -> None:
+        self.problem = problem
+        self.config = config
+        self.student: nn.Module = problem.student
+        self.progress: Progress = _silent
+
+    @abstractmethod
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """Train for one epoch (counted from 0) and return its numbers, e.g. mean losses, for the history."""
+
+    @abstractmethod
+    def sample(self, n: int) -> Tensor:
+        """At most n synthetic images [n, C, H, W] in [0, 1], for pictures."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to go on after a stop as if there had been none."""
+        import torch
+
+        state: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, torch.Tensor):
+                state[name] = value
+            elif isinstance(value, torch.Generator):
+                state[name] = value.get_state()
+            elif isinstance(value, Stateful):
+                state[name] = value.state_dict()
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned.
+
+        Raises:
+            KeyError: the state belongs to another method.
+        """
+        import torch
+
+        mine = self.state_dict().keys()
+        if mine != state.keys():
+            raise KeyError(f"state of another method: {sorted(set(mine) ^ set(state))} differ")
+        for name in mine:
+            value = getattr(self, name)
+            if isinstance(value, torch.Tensor):
+                setattr(self, name, state[name].to(value.device))
+            elif isinstance(value, torch.Generator):
+                value.set_state(state[name])
+            else:
+                value.load_state_dict(state[name])

@@ -1,0 +1,136 @@
+"""What a data-free method may see: a teacher, a student, shapes and a threat model, and no real image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+PrecisionName: TypeAlias = Literal["fp32", "tf32", "bf16"]
+
+
+class ThreatModel(BaseModel):
+    """The perturbations an attacker may add: an L∞ ball, clipped to the image range [0, 1]."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    norm: Literal["Linf"] = "Linf"
+    eps: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 8 / 255
+    step: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 2 / 255
+
+
+class DatasetInfo(BaseModel):
+    """What is known about a classification task without looking at any of its images.
+
+    Attributes:
+        name: the dataset's name.
+        shape: (channels, height, width) of one image.
+        class_names: one name per class, in label order.
+        mirrored: whether an image flipped left to right is still an image of its class (false for digits).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    mirrored: bool = True
+
+    @model_validator(mode="after")
+    def _plausible(self) -> DatasetInfo:
+        if min(self.shape) < 1:
+            raise ValueError(f"shape must be positive, got {self.shape}")
+        if len(self.class_names) < 2:
+            raise ValueError("a classification task needs at least 2 classes")
+        return self
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Arithmetic and memory layout of training: float32, TF32 matrix units, or bfloat16 autocast."""
+
+    name: PrecisionName = "fp32"
+    channels_last: bool = True
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[object]:
+        """The context in which a forward pass runs at this precision."""
+        import torch
+
+        if self.name == "bf16":
+            return torch.autocast(device.type, torch.bfloat16)
+        return nullcontext()
+
+    @contextmanager
+    def matmul(self) -> Iterator[None]:
+        """Switch TF32 matrix units on for a `tf32` run and off for every other, and put the setting back afterwards."""
+        import torch
+
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("high" if self.name == "tf32" else "highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+    def place(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """Move a model to the device in this precision's memory layout; returns the same module."""
+        import torch
+
+        if self.channels_last:
+            return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+        return model.to(device)
+
+    def images(self, x: Tensor) -> Tensor:
+        """A batch of images [N, C, H, W] in this precision's memory layout."""
+        import torch
+
+        return x.contiguous(memory_format=torch.channels_last) if self.channels_last else x.contiguous()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Everything a data-free method is given.
+
+    There is no way from here to a training or test image: the dataset appears only as a `DatasetInfo`.
+
+    Attributes:
+        teacher: the robust teacher f^T, frozen (no gradients for its weights) and in eval mode; images in [0, 1] in, logits out.
+        student: the student f^S to be trained, freshly initialised from `seed`.
+        info: image shape, classes and their names.
+        threat: the perturbations the student must withstand.
+        device: where tensors live.
+        precision: arithmetic of the training passes.
+        seed: the seed every random draw of the method derives from.
+    """
+
+    teacher: nn.Module
+    student: nn.Module
+    info: DatasetInfo
+    threat: ThreatModel
+    device: torch.device
+    precision: Precision
+    seed: int
+
+    @property
+    def num_classes(self) -> int:
+        return self.info.num_classes
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of one image."""
+        return self.info.shape
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context in which forward passes run at the problem's precision."""
+        return self.precision.autocast(self.device)

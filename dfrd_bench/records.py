@@ -1,0 +1,298 @@
+"""What a finished run leaves behind: a validated record, its predictions, and the folder they live in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.problem import DatasetInfo, PrecisionName, ThreatModel
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+SCHEMA_VERSION = 1
+RECORD_FILE = "record.json"
+PREDICTIONS_FILE = "predictions.npz"
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Interval = tuple[float, float]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class TeacherRecord(_Data):
+    """Which network was the teacher, down to its weights."""
+
+    name: str
+    architecture: str
+    sha256: str
+
+
+class DatasetRecord(_Data):
+    """Which images were tested on."""
+
+    info: DatasetInfo
+    test_images: int = Field(ge=1)
+    test_digest: str
+
+
+class ExperimentSpec(_Data):
+    """Everything that can change a run's numbers, resolved: no default is left to look up elsewhere.
+
+    Attributes:
+        kind: "student" for a data-free run, "teacher" for the evaluation of a teacher itself.
+        method: name in the method registry ("teacher" for a teacher).
+        variant: a short label for tables, e.g. "default" or "utae=false"; not part of the hash.
+        provider: distribution and version that provide the method.
+        config: every hyper-parameter of the method.
+    """
+
+    kind: Literal["student", "teacher"] = "student"
+    method: str
+    variant: str = "default"
+    provider: str
+    config: dict[str, Any]
+    dataset: str
+    teacher: TeacherRecord
+    student: str
+    threat: ThreatModel
+    precision: PrecisionName
+    seed: int = Field(ge=0)
+
+    def digest(self) -> str:
+        """Eight hexadecimal digits that change whenever anything but the variant's label does."""
+        content = self.model_dump(mode="json", exclude={"variant"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+    def folder(self, results: Path) -> Path:
+        """The run's folder below a results folder: dataset/teacher/student/method/variant-seed-hash."""
+        leaf = f"{self.variant}-seed{self.seed}-{self.digest()}"
+        parts = (self.dataset, self.teacher.name, self.student, self.method, leaf)
+        return results.joinpath(*(_file_name(part) for part in parts))
+
+
+class AttackRecord(_Data):
+    """What one attack did to the network.
+
+    Attributes:
+        parameters: the attack's settings.
+        confusion: counts, true class by predicted class.
+        per_class: share still correct per true class; null for a class without images.
+        average, worst_class, worst_10, nsd: see `dfrd_bench.evaluation.metrics`; nsd is null when undefined.
+        intervals: 95% bootstrap interval per metric.
+        seconds: wall time.
+    """
+
+    parameters: dict[str, Any]
+    confusion: list[list[int]]
+    per_class: list[Fraction | None]
+    average: Fraction
+    worst_class: Fraction
+    worst_10: Fraction
+    nsd: float | None
+    intervals: dict[str, Interval | None]
+    seconds: float = Field(ge=0)
+
+
+class EvaluationRecord(_Data):
+    """Every attack run on the network, with one seed, on one set of test images."""
+
+    seed: int
+    attacks: dict[str, AttackRecord]
+    worst_case: Fraction
+
+
+class TrainingRecord(_Data):
+    """How the training went; peak_memory_bytes is the process's on a CPU, the allocator's on a GPU."""
+
+    epochs: int
+    seconds: float
+    peak_memory_bytes: int
+    last: dict[str, float]
+
+
+class EnvironmentRecord(_Data):
+    """Where it ran."""
+
+    python: str
+    packages: dict[str, str]
+    device: str
+    threads: int
+    platform: str
+    git_commit: str | None
+
+
+class Record(_Data):
+    """The whole truth about one run; `predictions.npz` beside it holds what every number was computed from."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    created: str
+    spec: ExperimentSpec
+    dataset: DatasetRecord
+    evaluation: EvaluationRecord
+    training: TrainingRecord | None
+    weights_sha256: str
+    parameters: int
+    environment: EnvironmentRecord
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """True labels [N] and, per attack, predicted classes [N] of the test images in their fixed order."""
+
+    labels: NDArray[np.int64]
+    attacks: dict[str, NDArray[np.int64]]
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part.
+
+    Raises:
+        DfrdBenchError: the folder cannot be written.
+    """
+    part = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise DfrdBenchError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def save_record(folder: Path, record: Record, predictions: Predictions) -> None:
+    """Write predictions and then the record; a folder is a finished run once record.json is there."""
+    import io
+
+    import numpy as np
+
+    buffer = io.BytesIO()
+    arrays = {f"attack_{name}": values.astype(np.int16) for name, values in predictions.attacks.items()}
+    np.savez_compressed(buffer, labels=predictions.labels.astype(np.int16), **arrays)  # type: ignore[arg-type]
+    write_atomically(folder / PREDICTIONS_FILE, buffer.getvalue())
+    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+    Record.model_validate_json(text)
+    write_atomically(folder / RECORD_FILE, text.encode())
+
+
+def load_record(folder: Path) -> Record:
+    """Read and validate `record.json` of a run's folder.
+
+    Raises:
+        DfrdBenchError: there is none, or it is not a valid record.
+    """
+    path = folder / RECORD_FILE
+    try:
+        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DfrdBenchError(f"No record in {folder}: {RECORD_FILE} is missing.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DfrdBenchError(f"Cannot read {path}: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise DfrdBenchError(f"{path} is not a valid record: {where}: {first['msg']}.") from error
+
+
+def load_predictions(folder: Path) -> Predictions:
+    """Read `predictions.npz` of a run's folder.
+
+    Raises:
+        DfrdBenchError: it is missing or damaged.
+    """
+    import zipfile
+
+    import numpy as np
+
+    path = folder / PREDICTIONS_FILE
+    try:
+        with np.load(path) as arrays:
+            attacks = {
+                key.removeprefix("attack_"): arrays[key].astype(np.int64) for key in arrays.files if key != "labels"
+            }
+            return Predictions(arrays["labels"].astype(np.int64), attacks)
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DfrdBenchError(f"Cannot read {path}: {error}.") from error
+
+
+def find_records(results: Path) -> Iterator[tuple[Path, Record | DfrdBenchError]]:
+    """Every run folder below a folder, in order of path, with its record or what is wrong with it.
+
+    Raises:
+        DfrdBenchError: the folder does not exist.
+    """
+    if not results.is_dir():
+        raise DfrdBenchError(f"There is no results folder {results}.")
+    for path in sorted(results.rglob(RECORD_FILE)):
+        try:
+            yield path.parent, load_record(path.parent)
+        except DfrdBenchError as error:
+            yield path.parent, error
+
+
+FRAME_COLUMNS = [
+    *("dataset", "teacher", "student", "kind", "method", "variant", "seed", "num_classes"),
+    *("attack", "metric", "value", "low", "high", "run"),
+]
+
+
+def load_results(results: str | Path) -> pd.DataFrame:
+    """All records below a folder as one long-form frame, a row per run, attack and metric.
+
+    Values are fractions; nsd is NaN where undefined; `low` and `high` bound the 95% interval. The metric `worst_case`
+    belongs to the attack "all". Invalid records are skipped with a warning in the log.
+
+    Raises:
+        DfrdBenchError: the folder does not exist.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for folder, record in find_records(Path(results)):
+        if isinstance(record, DfrdBenchError):
+            log.warning("Skipped: %s", record)
+        else:
+            rows.extend(record_rows(record, str(folder)))
+    return pd.DataFrame(rows, columns=FRAME_COLUMNS)
+
+
+def record_rows(record: Record, run: str) -> Iterator[Mapping[str, Any]]:
+    """The rows of one record in the long-form frame."""
+    spec = record.spec
+    common = {
+        **{"dataset": spec.dataset, "teacher": spec.teacher.name, "student": spec.student, "kind": spec.kind},
+        **{"method": spec.method, "variant": spec.variant, "seed": spec.seed, "run": run},
+        "num_classes": record.dataset.info.num_classes,
+    }
+    for attack, result in record.evaluation.attacks.items():
+        for metric in ("average", "worst_class", "worst_10", "nsd"):
+            value = getattr(result, metric)
+            low, high = result.intervals.get(metric) or (None, None)
+            yield {**common, "attack": attack, "metric": metric, "value": value, "low": low, "high": high}
+    worst = record.evaluation.worst_case
+    yield {**common, "attack": "all", "metric": "worst_case", "value": worst, "low": None, "high": None}
+
+
+def _file_name(text: str) -> str:
+    """A name that every file system takes: letters, digits and `._=+-`; the rest becomes a hyphen."""
+    return "".join(c if c.isalnum() or c in "._=+-" else "-" for c in text).strip(".") or "-"

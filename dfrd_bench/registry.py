@@ -1,0 +1,145 @@
+"""Names to things: one registry class over the entry-point groups that plugins and the built-ins share."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
+
+from dfrd_bench.errors import DfrdBenchError, unknown_name
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+OWN_DISTRIBUTION = "dfrd-bench"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered name: where it comes from, and what went wrong with it, if anything.
+
+    Attributes:
+        name: the name users type.
+        distribution: the installed distribution that provides it, with its version.
+        summary: the first line of the object's docstring or its `summary`; empty when not loaded.
+        problem: why it cannot be used, or an empty string.
+    """
+
+    name: str
+    distribution: str
+    summary: str = ""
+    problem: str = ""
+
+
+class Registry(Generic[T]):
+    """The things of one kind, found through the entry points of one group and loaded on first use.
+
+    A name may carry an argument after a colon (`checkpoint:PATH`); `parse` splits it off.
+    When two distributions register the same name, dfrd-bench's own wins, then the alphabetically first distribution;
+    the others are reported by `entries` and otherwise ignored.
+    """
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind = kind
+        self.group = group
+
+    @cached_property
+    def _candidates(self) -> dict[str, list[EntryPoint]]:
+        found: dict[str, list[EntryPoint]] = defaultdict(list)
+        seen: set[tuple[str, str, str]] = set()
+        for point in entry_points(group=self.group):
+            key = (point.name, point.value, _distribution(point).split()[0])
+            if key not in seen:  # an editable install next to a build folder lists the same point twice
+                seen.add(key)
+                found[point.name].append(point)
+        for points in found.values():
+            points.sort(key=lambda p: (not _is_own(p), _distribution(p)))
+        return dict(sorted(found.items()))
+
+    def names(self) -> list[str]:
+        """Every registered name, sorted, without loading anything."""
+        return list(self._candidates)
+
+    @staticmethod
+    def parse(name: str) -> tuple[str, str]:
+        """Split `kind:argument` into its two halves; the second is empty when there is no colon."""
+        head, _, argument = name.partition(":")
+        return head, argument
+
+    def get(self, name: str) -> T:
+        """Load what is registered under a name (an argument after a colon is ignored here).
+
+        Raises:
+            DfrdBenchError: nothing has this name, or its plugin cannot be imported.
+        """
+        head, _ = self.parse(name)
+        if head not in self._candidates:
+            raise unknown_name(self.kind, head, self._candidates)
+        point = self._candidates[head][0]
+        try:
+            loaded: T = point.load()
+        except Exception as error:
+            raise DfrdBenchError(
+                f"The {self.kind} {head!r} of {_distribution(point)} cannot be loaded: {_one_line(error)}"
+            ) from error
+        return loaded
+
+    def distribution(self, name: str) -> str:
+        """The distribution and version that provide a name, e.g. `dfrd-bench 0.1.0`."""
+        head, _ = self.parse(name)
+        if head not in self._candidates:
+            raise unknown_name(self.kind, head, self._candidates)
+        return _distribution(self._candidates[head][0])
+
+    def entries(self) -> list[Entry]:
+        """Every registered name with its origin and one-line summary; loads each, and reports what fails to load."""
+        rows = []
+        for name, points in self._candidates.items():
+            for position, point in enumerate(points):
+                origin = _distribution(point)
+                if position > 0:
+                    taken_by = _distribution(points[0])
+                    rows.append(Entry(name, origin, problem=f"ignored: the name is taken by {taken_by}"))
+                    continue
+                try:
+                    rows.append(Entry(name, origin, summary=_summary(point.load())))
+                except Exception as error:
+                    log.debug("loading %s %s failed", self.kind, name, exc_info=True)
+                    rows.append(Entry(name, origin, problem=f"cannot be loaded: {_one_line(error)}"))
+        return rows
+
+
+def _distribution(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown distribution"
+
+
+def _is_own(point: EntryPoint) -> bool:
+    return point.dist is not None and point.dist.name == OWN_DISTRIBUTION
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _summary(thing: object) -> str:
+    text = getattr(thing, "summary", None)
+    if not isinstance(text, str):
+        text = getattr(thing, "__doc__", None) or ""
+    return text.strip().splitlines()[0].strip() if text.strip() else ""
+
+
+METHODS: Registry[Any] = Registry("method", "dfrd_bench.methods")
+DATASETS: Registry[Any] = Registry("dataset", "dfrd_bench.datasets")
+TEACHERS: Registry[Any] = Registry("teacher", "dfrd_bench.teachers")
+STUDENTS: Registry[Any] = Registry("student", "dfrd_bench.students")
+ATTACKS: Registry[Any] = Registry("attack", "dfrd_bench.attacks")
+
+REGISTRIES: dict[str, Registry[Any]] = {
+    "methods": METHODS,
+    "datasets": DATASETS,
+    "teachers": TEACHERS,
+    "students": STUDENTS,
+    "attacks": ATTACKS,
+}

@@ -1,0 +1,1 @@
+"""Network architectures, for students and for teachers trained here."""

@@ -1,0 +1,88 @@
+"""What a teacher entry point is, and how a teacher is made ready: frozen once, checked against the dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.problem import DatasetInfo, Precision
+from dfrd_bench.records import TeacherRecord
+from dfrd_bench.registry import TEACHERS
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A teacher as its source hands it over.
+
+    Attributes:
+        model: images [N, C, H, W] in [0, 1] -> logits; normalisation, if any, inside.
+        architecture: the network's name.
+        sha256: of the weights file.
+    """
+
+    model: nn.Module
+    architecture: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TeacherSource:
+    """Where teachers of one kind come from.
+
+    Attributes:
+        summary: one line for `dfrd-bench list teachers`.
+        load: (argument after the colon, the task, architecture asked for or None) -> the network.
+    """
+
+    summary: str
+    load: Callable[[str, DatasetInfo, str | None], Loaded]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A robust network ready to teach: eval mode, no gradients for its weights, on its device."""
+
+    model: nn.Module
+    record: TeacherRecord
+
+
+def load_teacher(
+    name: str, info: DatasetInfo, *, architecture: str | None, device: torch.device, precision: Precision
+) -> Teacher:
+    """Load a registered teacher, freeze it, and check that it answers this task.
+
+    Args:
+        name: a name of `dfrd-bench list teachers`, e.g. `checkpoint:PATH`.
+        info: the dataset's shape and classes.
+        architecture: for teachers that do not name their own, a name of `dfrd-bench list students`.
+        device: where to put it.
+        precision: its memory layout.
+
+    Raises:
+        DfrdBenchError: no such teacher, weights that cannot be used, or a number of classes other than the dataset's.
+    """
+    import torch
+
+    source: TeacherSource = TEACHERS.get(name)
+    head, argument = TEACHERS.parse(name)
+    loaded = source.load(argument, info, architecture)
+    model = precision.place(loaded.model, device).eval().requires_grad_(False)
+    try:
+        with torch.no_grad():
+            logits = model(torch.zeros(1, *info.shape, device=device))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:160]
+        raise DfrdBenchError(f"Teacher {name!r} does not take {info.name}'s images {info.shape}: {reason}") from error
+    if logits.shape != (1, info.num_classes):
+        raise DfrdBenchError(
+            f"Teacher {name!r} has {logits.shape[-1]} classes, but {info.name} has {info.num_classes}: "
+            f"choose a teacher trained on {info.name}."
+        )
+    shown = head if not argument else f"{head}:{argument.rsplit('/', 1)[-1]}"
+    return Teacher(model, TeacherRecord(name=shown, architecture=loaded.architecture, sha256=loaded.sha256))
