@@ -74,3 +74,6 @@ class AutoAttack:
         for message in dict.fromkeys(collect.messages):
             warnings.warn(f"autoattack: {message}", AttackWarning, stacklevel=2)
         return x_adv.detach()
+
+
+autoattack = AutoAttack()
