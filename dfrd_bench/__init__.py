@@ -1,8 +1,50 @@
-"""dfrd-bench: the benchmark for data-free robust distillation."""
+"""dfrd-bench: the benchmark for data-free robust distillation.
+
+The names below are loaded on first use, so that importing the package costs nothing.
+"""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from dfrd_bench._version import __version__
 from dfrd_bench.errors import DfrdBenchError
 
-__all__ = ["DfrdBenchError", "__version__"]
+if TYPE_CHECKING:
+    from dfrd_bench.experiment import run
+    from dfrd_bench.measurement import evaluate_run as evaluate
+    from dfrd_bench.method import Method, MethodConfig, Reference, param
+    from dfrd_bench.problem import Problem
+    from dfrd_bench.records import load_results
+
+_HOMES = {
+    "Method": ("method", "Method"),
+    "MethodConfig": ("method", "MethodConfig"),
+    "Problem": ("problem", "Problem"),
+    "Reference": ("method", "Reference"),
+    "evaluate": ("measurement", "evaluate_run"),
+    "load_results": ("records", "load_results"),
+    "param": ("method", "param"),
+    "run": ("experiment", "run"),
+}
+
+__all__ = [
+    "DfrdBenchError",
+    "Method",
+    "MethodConfig",
+    "Problem",
+    "Reference",
+    "__version__",
+    "evaluate",
+    "load_results",
+    "param",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(f"dfrd_bench.{module}"), attribute)

@@ -20,8 +20,5 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> DfrdBenchError:
     """
     choices = sorted(known)
     near = difflib.get_close_matches(name.lower(), choices, n=3, cutoff=0.5)
-    if near:
-        hint = f"Did you mean {' or '.join(repr(n) for n in near)}?"
-    else:
-        hint = f"Known: {', '.join(choices) or 'none'}."
+    hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"Known: {', '.join(choices) or 'none'}."
     return DfrdBenchError(f"Unknown {kind} {name!r}. {hint}")

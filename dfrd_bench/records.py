@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
-SCHEMA_VERSION = 1
 RECORD_FILE = "record.json"
 PREDICTIONS_FILE = "predictions.npz"
+WEIGHTS_FILE = "student.safetensors"
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Interval = tuple[float, float]
@@ -140,7 +140,7 @@ class EnvironmentRecord(_Data):
 class Record(_Data):
     """The whole truth about one run; `predictions.npz` beside it holds what every number was computed from."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     created: str
     spec: ExperimentSpec
     dataset: DatasetRecord
@@ -276,7 +276,7 @@ def load_results(results: str | Path) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=FRAME_COLUMNS)
 
 
-def record_rows(record: Record, run: str) -> Iterator[Mapping[str, Any]]:
+def record_rows(record: Record, run: str) -> Iterator[dict[str, Any]]:
     """The rows of one record in the long-form frame."""
     spec = record.spec
     common = {

@@ -26,7 +26,7 @@ class _Contiguous(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.requires_grad:
             x = x.contiguous()
-            x.register_hook(torch.Tensor.contiguous)
+            x.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]
         logits: Tensor = self.model(x)
         return logits
 

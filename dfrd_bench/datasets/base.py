@@ -59,6 +59,7 @@ class Dataset(ABC):
         default_student: name in the student registry.
         presets: named budgets (hyper-parameters by name) for `--preset`; must hold "default". "paper" is every method's
             own defaults and always exists.
+        teacher_recipe: hyper-parameters of robust training (`TeacherConfig`) that differ here from its defaults.
     """
 
     info: DatasetInfo
@@ -66,6 +67,7 @@ class Dataset(ABC):
     default_teacher: ClassVar[str]
     default_student: ClassVar[str]
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
+    teacher_recipe: ClassVar[Mapping[str, Any]] = {}
 
     @abstractmethod
     def load(self, split: Literal["train", "test"]) -> LabelledImages:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from dfrd_bench.datasets.base import Dataset, LabelledImages
 from dfrd_bench.problem import DatasetInfo, ThreatModel
@@ -18,12 +19,12 @@ class Digits(Dataset):
     threat = ThreatModel(eps=0.2, step=0.05)
     default_teacher = "digits-wrn-10-2"
     default_student = "wrn-10-1"
-    presets = {
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": {
             "epochs": 40,
             "batch_size": 128,
             "warmup_epochs": 5,
-            "synthesis_steps": 50,
+            "synthesis_steps": 30,
             "distillation_steps": 60,
         }
     }

@@ -19,7 +19,6 @@ from dfrd_bench.problem import ThreatModel
 from dfrd_bench.records import AttackRecord, EvaluationRecord, Predictions
 from dfrd_bench.registry import ATTACKS
 
-STANDARD_ATTACKS = ("clean", "fgsm", "pgd20", "cw", "autoattack")
 BATCH_SIZE = 300
 
 OnBatch = Callable[[str, int, int, float], None]

@@ -26,7 +26,7 @@ class PreActBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         activated = F.relu(self.bn1(x))
-        out = self.conv2(F.relu(self.bn2(self.conv1(activated))))
+        out: Tensor = self.conv2(F.relu(self.bn2(self.conv1(activated))))
         shortcut: Tensor = self.convShortcut(activated if self.widens else x)
         return out + shortcut
 

@@ -1,0 +1,93 @@
+"""A run that has not finished: its method's state, its history, and what `state` tells a reader."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.records import write_atomically
+
+if TYPE_CHECKING:
+    from dfrd_bench.method import Method
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The last saved state of a method, in one file that is replaced atomically."""
+
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / "method.pt"
+
+    def save(self, method: Method, epochs_done: int, seconds: float) -> None:
+        """Keep the method's state after an epoch, with the training time so far."""
+        import torch
+
+        buffer = io.BytesIO()
+        torch.save({"method": method.state_dict(), "epochs_done": epochs_done, "seconds": seconds}, buffer)
+        write_atomically(self.path, buffer.getvalue())
+
+    def restore(self, method: Method) -> tuple[int, float]:
+        """Put a method into the saved state; returns epochs done and training seconds, (0, 0.0) without a checkpoint.
+
+        Raises:
+            DfrdBenchError: the file is damaged or belongs to another method.
+        """
+        import torch
+
+        if not self.path.exists():
+            return 0, 0.0
+        try:
+            content = torch.load(self.path, map_location=method.problem.device, weights_only=True)
+            method.load_state_dict(content["method"])
+            return int(content["epochs_done"]), float(content["seconds"])
+        except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError, ValueError, TypeError) as error:
+            raise DfrdBenchError(
+                f"{self.path} is truncated, corrupt, or of another method: delete {self.folder} to begin the run again."
+            ) from error
+
+
+@dataclass(frozen=True)
+class History:
+    """`history.jsonl`: one line per epoch, appended as the run goes on."""
+
+    path: Path
+
+    def append(self, numbers: dict[str, Any]) -> None:
+        """Add one epoch's line."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(numbers) + "\n")
+
+    def truncate(self, epochs: int) -> list[dict[str, Any]]:
+        """Drop the lines of epochs that are about to be run (again); returns those that stay."""
+        kept: list[dict[str, Any]] = []
+        if self.path.exists():
+            for line in self.path.read_text(encoding="utf-8").splitlines()[:epochs]:
+                kept.append(json.loads(line))
+        write_atomically(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        return kept
+
+
+@dataclass(frozen=True)
+class State:
+    """The file `state` of an unfinished run: what stage it is in, for people and launchers to look at."""
+
+    folder: Path
+
+    def write(self, stage: str, **details: Any) -> None:
+        """Say what the run is doing."""
+        content = {"stage": stage, "process": os.getpid(), **details}
+        write_atomically(self.folder / "state", (json.dumps(content) + "\n").encode())
+
+    def clear(self) -> None:
+        """The run is finished."""
+        (self.folder / "state").unlink(missing_ok=True)

@@ -1,0 +1,76 @@
+"""`dfrd-bench evaluate`: a recorded run, a teacher, or a file of weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dfrd_bench.cli import options
+from dfrd_bench.errors import DfrdBenchError
+
+EPILOG = """
+\b
+Examples:
+  dfrd-bench evaluate results/digits/digits-wrn-10-2/wrn-10-1/ferd/default-seed0-1a2b3c4d
+  dfrd-bench evaluate --teacher digits-wrn-10-2
+  dfrd-bench evaluate student.safetensors --arch wrn-10-1 --dataset digits --attacks clean,pgd20
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("target", required=False, metavar="RUN_OR_CHECKPOINT")
+@click.option("--teacher", metavar="NAME", help="Evaluate this teacher instead.")
+@options.teacher_arch
+@click.option("--arch", metavar="NAME", help="Architecture of a weights file (see `list students`).")
+@click.option("--dataset", default="digits", show_default=True, metavar="NAME", help="For a teacher or a weights file.")
+@options.attacks("clean,fgsm,pgd20,cw,autoattack")
+@options.device
+@options.results
+@options.quiet
+def evaluate(
+    target: str | None,
+    teacher: str | None,
+    teacher_arch: str | None,
+    arch: str | None,
+    dataset: str,
+    attacks: str,
+    device: str,
+    results: str,
+    quiet: bool,
+) -> None:
+    """Evaluate a run (adding the attacks its record lacks), a teacher (recorded too), or a weights file (printed only)."""
+    if (target is None) == (teacher is None):
+        raise DfrdBenchError("Name either a run or weights file, or --teacher NAME.")
+    from dfrd_bench.cli.outcome import print_outcome
+    from dfrd_bench.cli.progress import watching
+    from dfrd_bench.measurement import evaluate_run, evaluate_teacher, evaluate_weights
+
+    chosen = options.names(attacks)
+    if target is not None and not Path(target).exists():
+        raise DfrdBenchError(f"There is no run or weights file {target}.")
+    if target is not None and Path(target).is_file() and arch is None:
+        raise DfrdBenchError(f"Name the architecture of {target} with --arch (see `dfrd-bench list students`).")
+    where = ""
+    with watching(quiet) as observer:
+        if teacher is not None:
+            folder, record = evaluate_teacher(
+                teacher,
+                dataset=dataset,
+                architecture=teacher_arch,
+                attacks=chosen,
+                results=results,
+                device=device,
+                observer=observer,
+            )
+            evaluation, where = record.evaluation, f"Recorded in {folder}"
+        elif Path(str(target)).is_dir():
+            evaluation = evaluate_run(str(target), attacks=chosen, device=device, observer=observer).evaluation
+            where = f"Recorded in {target}"
+        else:
+            evaluation, _ = evaluate_weights(
+                str(target), architecture=str(arch), dataset=dataset, attacks=chosen, device=device, observer=observer
+            )
+    print_outcome(evaluation)
+    if where:
+        click.echo(where)

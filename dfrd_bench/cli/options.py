@@ -1,0 +1,61 @@
+"""Options that several commands share, and the parsing of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from dfrd_bench.errors import DfrdBenchError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+results = click.option("--results", default="results", show_default=True, metavar="DIR", help="Folder of all results.")
+quiet = click.option("--quiet", is_flag=True, help="No progress, only the outcome.")
+teacher_arch = click.option(
+    "--teacher-arch", metavar="NAME", help="Architecture of a checkpoint: teacher (see `list students`)."
+)
+
+
+def attacks(default: str) -> Callable[[F], F]:
+    """The option `--attacks`, a comma-separated list."""
+    return click.option(
+        "--attacks", default=default, show_default=True, metavar="A,B,…", help="Attacks to run (see `list attacks`)."
+    )
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Split a comma-separated list, dropping blanks and repetitions."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
+    """`name=value` texts to values by name; values are read as YAML scalars (0.5, true, null, softmax).
+
+    Raises:
+        DfrdBenchError: a text without a name or a value.
+    """
+    import yaml
+
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or not name.strip():
+            raise DfrdBenchError(f"--set takes name=value, not {pair!r}.")
+        try:
+            values[name.strip()] = _number(yaml.safe_load(value))
+        except yaml.YAMLError as error:
+            raise DfrdBenchError(f"--set {pair!r}: the value cannot be read.") from error
+    return values
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-3 as text; a user means a number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value

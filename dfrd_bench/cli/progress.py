@@ -1,0 +1,136 @@
+"""Progress of long work: rich bars on a terminal, plain lines elsewhere, nothing when quiet."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from dfrd_bench.observer import Observer
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+PLAIN_SECONDS = 15.0
+
+
+def summarise(numbers: Mapping[str, float]) -> str:
+    """One line of an epoch's numbers; a family `p/0, p/1, …` becomes a row of bars, tallest = largest."""
+    families: dict[str, list[float]] = {}
+    parts = []
+    for name, value in numbers.items():
+        family, _, member = name.partition("/")
+        if member:
+            families.setdefault(family, []).append(value)
+        elif name != "lr":
+            parts.append(f"{name} {value:.3g}")
+    for family, values in families.items():
+        if len(values) <= 40:
+            parts.append(f"{family} {bars(values)} ≤{max(values):.2f}")
+    return "  ".join(parts)
+
+
+def bars(values: list[float]) -> str:
+    """Numbers as block characters, scaled to the largest."""
+    top = max(values) or 1.0
+    return "".join(BLOCKS[min(int(v / top * len(BLOCKS)), len(BLOCKS) - 1)] for v in values)
+
+
+@contextmanager
+def watching(quiet: bool) -> Iterator[Observer]:
+    """An observer for this terminal, closed at the end."""
+    console = Console(stderr=True)
+    if quiet:
+        yield Observer()
+    elif console.is_terminal:
+        with _bars(console) as progress:
+            yield _Live(progress).observer()
+    else:
+        yield _Plain().observer()
+
+
+def _bars(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description:<12}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+    )
+
+
+class _Live:
+    """Bars: epochs, the steps of the current stage, and one per attack."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.tasks: dict[str, TaskID] = {}
+        self.stage = ""
+
+    def observer(self) -> Observer:
+        return Observer(self.start, self.epoch, self.step, self.attack)
+
+    def start(self, folder: Path, epochs: int, done: int) -> None:
+        self.progress.console.print(f"[dim]{folder}[/dim]" + (f" (going on after epoch {done})" if done else ""))
+        self.tasks["epoch"] = self.progress.add_task("epochs", total=epochs, completed=done, note="")
+        self.tasks["step"] = self.progress.add_task("", total=None, note="")
+
+    def epoch(self, epoch: int, numbers: dict[str, float]) -> None:
+        self.progress.update(self.tasks["epoch"], completed=epoch + 1, note=summarise(numbers))
+        if epoch + 1 == self.progress.tasks[0].total:
+            self.progress.update(self.tasks["step"], visible=False)
+
+    def step(self, stage: str, done: int, total: int) -> None:
+        if stage != self.stage:
+            self.stage = stage
+            self.progress.reset(self.tasks["step"], total=total, description=f"  {stage}", note="")
+        self.progress.update(self.tasks["step"], completed=done, total=total)
+
+    def attack(self, attack: str, done: int, total: int, accuracy: float) -> None:
+        if attack not in self.tasks:
+            self.tasks[attack] = self.progress.add_task(attack, total=total, note="")
+        self.progress.update(self.tasks[attack], completed=done, note=f"{100 * accuracy:.2f} % correct")
+
+
+class _Plain:
+    """Lines: an epoch at most every quarter of a minute, and one per attack."""
+
+    def __init__(self) -> None:
+        self.epochs = 0
+        self.began = self.last = time.monotonic()
+        self.first = 0
+
+    def observer(self) -> Observer:
+        return Observer(on_start=self.start, on_epoch=self.epoch, on_attack=self.attack)
+
+    def start(self, folder: Path, epochs: int, done: int) -> None:
+        self.epochs, self.first, self.began = epochs, done, time.monotonic()
+        _say(f"{folder}" + (f" (going on after epoch {done})" if done else ""))
+
+    def epoch(self, epoch: int, numbers: dict[str, float]) -> None:
+        now, ran = time.monotonic(), epoch + 1 - self.first
+        if now - self.last >= PLAIN_SECONDS or epoch + 1 in (self.first + 1, self.epochs):
+            left = (now - self.began) / ran * (self.epochs - epoch - 1)
+            _say(f"epoch {epoch + 1}/{self.epochs}  {left:.0f} s left  {summarise(numbers)}")
+            self.last = now
+
+    def attack(self, attack: str, done: int, total: int, accuracy: float) -> None:
+        _say(f"{attack} {done}/{total}  {100 * accuracy:.2f} % correct")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,73 @@
+"""`dfrd-bench table`: the papers' table from the records of finished runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+FORMATS = ("terminal", "markdown", "latex", "csv", "html")
+
+EPILOG = """
+\b
+Examples:
+  dfrd-bench table results
+  dfrd-bench table results --teacher --attacks clean,pgd20,autoattack
+  dfrd-bench table results --format latex --output table.tex
+"""
+
+
+@click.command("table", epilog=EPILOG)
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RESULTS_DIR...")
+@click.option(
+    "--format", "style", type=click.Choice(FORMATS), default="terminal", show_default=True, help="What to print."
+)
+@click.option(
+    "--attacks", metavar="A,B", help="Show only these attacks, e.g. clean,pgd20; by default all that were run."
+)
+@click.option("--teacher", is_flag=True, help="Show the teacher as the first row of each group.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write to a file instead of the terminal.",
+)
+def table(results: tuple[Path, ...], style: str, attacks: str | None, teacher: bool, output: Path | None) -> None:
+    """Print the papers' table from the records below RESULTS_DIR.
+
+    Rows are methods, grouped by dataset, teacher and student. Columns are average accuracy, worst-class accuracy (from
+    100 classes on that of the worst 10%) and NSD under each attack. The best value of a group is bold, the second best
+    underlined; several seeds become mean ± standard deviation.
+    """
+    from dfrd_bench.cli.options import names
+    from dfrd_bench.errors import DfrdBenchError
+    from dfrd_bench.records import write_atomically
+    from dfrd_bench.reporting.rendering import render
+    from dfrd_bench.reporting.runs import find_runs, with_shipped_teachers
+    from dfrd_bench.reporting.tables import build_tables
+
+    found = find_runs(results)
+    for reason in found.skipped:
+        click.echo(f"Skipped: {reason}", err=True)
+    if not found.runs:
+        raise DfrdBenchError("None of the records found is valid. Repair or delete those named above, or run again.")
+    runs = with_shipped_teachers(found.runs) if teacher else found.runs
+    tables = build_tables(runs, attacks=None if attacks is None else names(attacks), teachers=teacher)
+    if not tables:
+        raise DfrdBenchError("Only teachers were evaluated here, no student. Add --teacher to show them.")
+    if style == "csv":  # the one format without room for them
+        for warning in (text for result in tables for text in result.warnings):
+            click.echo(f"Warning: {warning}", err=True)
+    if output is not None:
+        write_atomically(output, render(tables, style).encode())
+        click.echo(f"Wrote {output}.")
+    elif style == "terminal" and sys.stdout.isatty():
+        from rich.console import Console
+
+        from dfrd_bench.reporting.terminal import renderable
+
+        Console().print(renderable(tables))
+    else:
+        encoding = sys.stdout.encoding or "utf-8"  # not every pipe can carry an arrow
+        click.echo(render(tables, style).encode(encoding, "replace").decode(encoding), nl=False)

@@ -1,0 +1,63 @@
+"""Adversarial examples to distill on: what to ascend, from where, by how much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dfrd_bench.attacks.projected_gradient import ascend
+from dfrd_bench.distillation.losses import kl_from_uniform_per_image, kl_per_image
+from dfrd_bench.distillation.modes import frozen
+from dfrd_bench.problem import Problem
+
+START_NOISE = 0.001  # FERD A.8 and eq. 10: start at x + 0.001·N(0, I)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DivergenceAdversary:
+    """Images near x on which a model disagrees most with the teacher's view of x.
+
+    Ascends KL(f^T(x), f(x')) − γ·KL(U, f(x')) over x' in the ε ball. With γ = 0 it is the adversary of the DFKD→DFRD
+    conversion (FERD A.8); with γ > 0 it makes uniform-target adversarial examples, UTAEs (FERD eq. 10).
+
+    Attributes:
+        problem: threat model and precision.
+        steps: number of steps.
+        step: length of a step; the threat model's when None.
+        gamma: γ, the weight of the uniform-target term.
+    """
+
+    problem: Problem
+    steps: int = 10
+    step: float | None = None
+    gamma: float = 0.0
+
+    def __call__(self, model: nn.Module, x: Tensor, teacher_logits: Tensor, generator: torch.Generator) -> Tensor:
+        """Adversarial images [N, C, H, W] for x.
+
+        Args:
+            model: f, the network attacked; in eval mode meanwhile.
+            x: images [N, C, H, W].
+            teacher_logits: f^T(x), [N, K].
+            generator: draws the start.
+        """
+
+        def objective(images: Tensor) -> Tensor:
+            with self.problem.autocast():
+                logits = model(images)
+            value = kl_per_image(teacher_logits, logits)
+            return value - self.gamma * kl_from_uniform_per_image(logits) if self.gamma else value
+
+        noise = torch.randn(x.shape, generator=generator, device=x.device)
+        threat = self.problem.threat
+        with frozen(model):
+            return ascend(
+                objective,
+                x,
+                eps=threat.eps,
+                step=self.step if self.step is not None else threat.step,
+                steps=self.steps,
+                start=x + START_NOISE * noise,
+            )

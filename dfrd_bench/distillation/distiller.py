@@ -1,0 +1,124 @@
+"""What every method here shares: the student, its optimiser and schedule, and one robust distillation step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import ClassVar, Literal, cast
+
+import torch
+from torch import Tensor
+
+from dfrd_bench.distillation.adversaries import DivergenceAdversary
+from dfrd_bench.distillation.augmentation import augment
+from dfrd_bench.distillation.conversion import Distillation, PlainDistillation, RobustDistillation
+from dfrd_bench.distillation.losses import rslad, total_loss
+from dfrd_bench.method import Method, MethodConfig, param
+from dfrd_bench.problem import Problem
+
+RECIPE = "FERD paper, section 5.1"
+RELEASED = "FERD released code"
+
+
+class DistillerConfig(MethodConfig):
+    """The shared recipe for the student (FERD section 5.1 and A.8)."""
+
+    batch_size: int = param(256, "images per step (the paper: 512 for 100 classes or more)", RECIPE, ge=2)
+    warmup_epochs: int = param(20, "first epochs, with synthesis only", RELEASED, ge=0)
+    distillation_steps: int = param(400, "student steps per epoch", RECIPE, ge=1)
+    lr: float = param(0.1, "student: SGD learning rate, cosine decay to 0", RECIPE, gt=0)
+    momentum: float = param(0.9, "student: SGD momentum", RECIPE, ge=0, lt=1)
+    weight_decay: float = param(5e-4, "student: SGD weight decay", RECIPE, ge=0)
+    crop_padding: int | None = param(None, "random crop's padding; an eighth of the height when null", RELEASED, ge=0)
+    flip: bool | None = param(None, "random horizontal flip; where the dataset is mirrored when null", RELEASED)
+    conversion: bool = param(True, "robust distillation (DFRD); false leaves the method as DFKD", "FERD paper, A.8")
+    attack_steps: int = param(10, "student's adversary: steps", "FERD paper, A.8", ge=1)
+    attack_step: float | None = param(
+        None, "student's adversary: step size; the threat model's when null", "FERD paper, A.8", gt=0
+    )
+    adversarial_weight: float = param(5 / 6, "RSLAD: weight of the adversarial term", "FERD paper, A.8", ge=0, le=1)
+    reduction: Literal["batchmean", "mean"] = param(
+        "batchmean", "KL averaged over images, or over images × classes", "RSLAD released code: mean"
+    )
+    temperature: float = param(1.0, "temperature of the un-converted distillation", "shared recipe", gt=0)
+
+
+class Distiller(Method):
+    """A method whose student learns by SGD from batches of images; how those come about is the subclass's business."""
+
+    Config: ClassVar[type[MethodConfig]] = DistillerConfig
+
+    def __init__(self, problem: Problem, config: MethodConfig) -> None:
+        super().__init__(problem, config)
+        self.recipe = cast(DistillerConfig, config)
+        self.rng = torch.Generator(problem.device).manual_seed(problem.seed)
+        self.optimiser = torch.optim.SGD(
+            self.student.parameters(),
+            lr=self.recipe.lr,
+            momentum=self.recipe.momentum,
+            weight_decay=self.recipe.weight_decay,
+        )
+        self.distillation = self.make_distillation()
+
+    def make_distillation(self) -> Distillation:
+        """How the student learns from a batch: RSLAD on its own adversarial examples, or plainly without the conversion."""
+        if not self.recipe.conversion:
+            return PlainDistillation(self.recipe.temperature)
+        adversary = DivergenceAdversary(
+            problem=self.problem, steps=self.recipe.attack_steps, step=self.recipe.attack_step
+        )
+        loss = partial(rslad, adversarial_weight=self.recipe.adversarial_weight, reduction=self.recipe.reduction)
+        return RobustDistillation(adversary, loss)
+
+    def augment(self, images: Tensor) -> Tensor:
+        """Random crop and flip, image by image; differentiable in the images [N, C, H, W]."""
+        padding = self.recipe.crop_padding
+        flip = self.recipe.flip
+        return augment(
+            images,
+            padding=images.shape[2] // 8 if padding is None else padding,
+            flip=self.problem.info.mirrored if flip is None else flip,
+            generator=self.rng,
+        )
+
+    def set_learning_rate(self, epoch: int) -> float:
+        """Cosine decay from `lr` to 0 over the epochs after warm-up; returns the rate of this epoch."""
+        total = max(self.recipe.epochs - self.recipe.warmup_epochs, 1)
+        done = max(epoch - self.recipe.warmup_epochs, 0)
+        rate = self.recipe.lr * (1 + math.cos(math.pi * done / total)) / 2
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def distill(self, images: Tensor) -> float:
+        """One step of the student on a batch [N, C, H, W]; returns the loss."""
+        x = self.problem.precision.images(images)
+        self.student.train()
+        with self.problem.autocast():
+            with torch.no_grad():
+                teacher_logits = self.problem.teacher(x).float()
+            terms = self.distillation(self.student, x, teacher_logits, self.rng)
+        loss = total_loss(terms, "distillation")
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        return float(loss.detach())
+
+
+class Averages:
+    """Running means of named numbers over the steps of an epoch."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, numbers: Mapping[str, float | Tensor]) -> None:
+        """Add one step's numbers."""
+        for name, value in numbers.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(value)
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def means(self) -> dict[str, float]:
+        """Mean per name."""
+        return {name: total / self._counts[name] for name, total in self._sums.items()}

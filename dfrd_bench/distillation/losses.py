@@ -1,0 +1,89 @@
+"""Divergences between teacher and student logits, and the check that every loss stays finite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dfrd_bench.errors import DfrdBenchError
+
+Reduction = Literal["batchmean", "mean"]
+
+
+def kl_per_image(p_logits: Tensor, q_logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """KL(p, q) = Σ_k p_k log(p_k / q_k) per image, in float32: logits [N, K], [N, K] -> [N]."""
+    log_p = F.log_softmax(p_logits.float() / temperature, dim=1)
+    log_q = F.log_softmax(q_logits.float() / temperature, dim=1)
+    return (log_p.exp() * (log_p - log_q)).sum(dim=1)
+
+
+def kl(p_logits: Tensor, q_logits: Tensor, *, temperature: float = 1.0, reduction: Reduction = "batchmean") -> Tensor:
+    """KL(p, q) as a scalar, times temperature² so that its gradients keep their size (Hinton et al. 2015).
+
+    Args:
+        p_logits: the target's logits [N, K].
+        q_logits: the approximation's logits [N, K].
+        temperature: divides both logits.
+        reduction: "batchmean" averages over images; "mean" over images and classes, as RSLAD's released code does.
+    """
+    value = kl_per_image(p_logits, q_logits, temperature).mean() * temperature**2
+    return value / p_logits.shape[1] if reduction == "mean" else value
+
+
+def kl_from_uniform_per_image(logits: Tensor) -> Tensor:
+    """KL(U, f) = −log K − mean_k log f_k per image (FERD eq. 7 and 10): [N, K] -> [N]; 0 where f is uniform."""
+    log_f = F.log_softmax(logits.float(), dim=1)
+    return -log_f.mean(dim=1) - math.log(logits.shape[1])
+
+
+def decoupled_kl(p_logits: Tensor, q_logits: Tensor, class_weights: Tensor) -> Tensor:
+    """Decoupled KL (Cui et al. 2024), as FERD's released code uses it: logits [N, K] twice, weights [N, K] -> scalar.
+
+    ¼·Σ_ij w_ij (Δ_i − Δ_j)² / Σ_ij w_ij + soft cross-entropy, with Δ = p_logits − q_logits and w_ij = s_i·s_j. The squared
+    part equals ½·Var_s(Δ), so it vanishes for one-hot weights and the gradient in q is then that of `kl`.
+    """
+    difference = p_logits.float() - q_logits.float()
+    s = class_weights / class_weights.sum(dim=1, keepdim=True)
+    mean = (s * difference).sum(dim=1, keepdim=True)
+    squared = (s * (difference - mean).square()).sum(dim=1) / 2
+    soft_cross_entropy = -(p_logits.float().softmax(dim=1) * F.log_softmax(q_logits.float(), dim=1)).sum(dim=1)
+    return (squared + soft_cross_entropy).mean()
+
+
+def rslad(
+    teacher: Tensor,
+    student_clean: Tensor,
+    student_adversarial: Tensor,
+    *,
+    adversarial_weight: float = 5 / 6,
+    reduction: Reduction = "batchmean",
+) -> Tensor:
+    """w·KL(f^T(x), f^S(x_adv)) + (1 − w)·KL(f^T(x), f^S(x)) (Zi et al. 2021; FERD A.8): logits [N, K] each -> scalar."""
+    adversarial = kl(teacher, student_adversarial, reduction=reduction)
+    clean = kl(teacher, student_clean, reduction=reduction)
+    return adversarial_weight * adversarial + (1 - adversarial_weight) * clean
+
+
+def total_loss(terms: Mapping[str, Tensor], where: str) -> Tensor:
+    """The sum of named loss terms.
+
+    Args:
+        terms: scalars, already weighted.
+        where: the stage, for the error message.
+
+    Raises:
+        DfrdBenchError: the sum is NaN or infinite; the message names the term.
+    """
+    total = torch.stack([term.float() for term in terms.values()]).sum()
+    if not torch.isfinite(total):
+        bad = [name for name, term in terms.items() if not torch.isfinite(term)] or list(terms)
+        raise DfrdBenchError(
+            f"Loss term {', '.join(bad)} became {total.item()} in the {where} stage: "
+            "lower a learning rate or that term's weight. The last good checkpoint is kept."
+        )
+    return total

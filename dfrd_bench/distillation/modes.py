@@ -1,0 +1,22 @@
+"""Putting a network into a state for a while, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[nn.Module]:
+    """The network in eval mode and without gradients for its weights; both are restored afterwards."""
+    was_training = model.training
+    wanted = [parameter.requires_grad for parameter in model.parameters()]
+    model.eval().requires_grad_(False)
+    try:
+        yield model
+    finally:
+        model.train(was_training)
+        for parameter, requires_grad in zip(model.parameters(), wanted, strict=True):
+            parameter.requires_grad_(requires_grad)

@@ -1,0 +1,115 @@
+"""Which classes to synthesize more of: from the teacher's per-class robustness to a distribution over classes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from dfrd_bench.attacks.projected_gradient import ascend, cross_entropy, margin
+from dfrd_bench.problem import Problem
+
+Strategy = Literal["softmax", "minmax", "power", "linear", "sigmoid", "tanh", "uniform"]
+STEPS_BASED = ("power", "linear", "sigmoid", "tanh")
+MINMAX_RANGE = (0.05, 0.2)
+
+
+def class_means(values: Tensor, labels: Tensor, previous: Tensor) -> Tensor:
+    """Mean of `values` [N] over each class of `labels` [N]; classes without an image keep their `previous` [K] value."""
+    count = torch.bincount(labels, minlength=len(previous))
+    total = torch.zeros_like(previous).index_add_(0, labels, values.to(previous.dtype))
+    return torch.where(count > 0, total / count.clamp(min=1), previous)
+
+
+def distribution(
+    vulnerability: Tensor,
+    strategy: Strategy,
+    *,
+    steps: int = 20,
+    temperature: float = 1.0,
+    exponent: float = 2.0,
+    shift: float = 0.0,
+) -> Tensor:
+    """Sampling probabilities per class, [K] -> [K], in float64.
+
+    Args:
+        vulnerability: for softmax and minmax D_c, the mean negative adversarial margin (FERD eq. 2); for the others κ_c,
+            the mean number of PGD steps to the first misclassification (eq. 26).
+        strategy: `softmax` (FERD), `minmax` (released code), `power`, `linear`, `sigmoid`, `tanh` (eq. 27–30), `uniform`.
+        steps: K of eq. 26.
+        temperature: of the softmax.
+        exponent: β of eq. 27.
+        shift: λ of eq. 29 and 30.
+    """
+    d = vulnerability.double()
+    if strategy == "softmax":
+        return torch.softmax(d / temperature, dim=0)
+    if strategy == "uniform":
+        weight = torch.ones_like(d)
+    elif strategy == "minmax":
+        low, high = MINMAX_RANGE
+        spread = d.max() - d.min()
+        weight = low + (high - low) * (d - d.min()) / spread if spread > 0 else torch.ones_like(d)
+    elif strategy == "power":
+        weight = d.clamp(min=1e-6).pow(-exponent)
+    elif strategy == "linear":
+        weight = 1 - d / (steps + 1)
+    elif strategy == "sigmoid":
+        weight = torch.sigmoid(shift + 5 * (1 - 2 * d / steps))
+    else:
+        weight = (1 + torch.tanh(shift + 5 * (1 - 2 * d / steps))) / 2
+    return weight / weight.sum()
+
+
+def probe(
+    teacher: nn.Module,
+    x: Tensor,
+    labels: Tensor,
+    problem: Problem,
+    *,
+    steps: int,
+    probabilities: bool,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Attack the teacher with PGD from the synthetic images and see how each image fares.
+
+    Args:
+        teacher: f^T in eval mode.
+        x: synthetic images [N, C, H, W].
+        labels: the classes they were made for, [N].
+        problem: threat model and precision.
+        steps: PGD steps, from a uniformly random start in the ball.
+        probabilities: take margins of the softmax instead of the logits.
+        generator: draws the start.
+
+    Returns:
+        margin m_i at the last adversarial image (FERD eq. 1), [N], and the number of steps after which the image was first
+        misclassified, `steps` where it never was (eq. 26), [N].
+    """
+    first = torch.full((len(labels),), float(steps), device=x.device)
+    last = torch.empty(0)
+
+    def logits_of(images: Tensor) -> Tensor:
+        with problem.autocast():
+            logits: Tensor = teacher(images)
+        return logits.float()
+
+    def watch(taken: int, images: Tensor) -> None:
+        nonlocal last
+        with torch.no_grad():
+            last = logits_of(images)
+        wrong = last.argmax(dim=1) != labels
+        first[wrong & (first > taken)] = taken
+
+    noise = torch.empty_like(x).uniform_(-problem.threat.eps, problem.threat.eps, generator=generator)
+    ascend(
+        lambda images: cross_entropy(logits_of(images), labels),
+        x,
+        eps=problem.threat.eps,
+        step=problem.threat.step,
+        steps=steps,
+        start=x + noise,
+        on_step=watch,
+    )
+    return margin(last.softmax(dim=1) if probabilities else last, labels), first

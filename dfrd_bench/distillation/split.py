@@ -1,0 +1,104 @@
+"""Cutting a teacher in two at a layer, so that what follows the layer can be run alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, fx, nn
+
+from dfrd_bench.errors import DfrdBenchError
+
+
+class _LeafTracer(fx.Tracer):
+    """Traces a network without looking inside one module."""
+
+    def __init__(self, leaf: str) -> None:
+        super().__init__()
+        self.leaf = leaf
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return module_qualified_name == self.leaf or super().is_leaf_module(m, module_qualified_name)
+
+
+def feature_layers(model: nn.Module) -> list[str]:
+    """Names of the children that hold convolutions, in order: the places where a network can be split ("block3", …)."""
+    return [name for name, child in model.named_children() if any(isinstance(m, nn.Conv2d) for m in child.modules())]
+
+
+class SplitTeacher:
+    """A teacher f seen as f_{l+} ∘ f_l: `features` hands out f_l's output of a full pass, `head` runs f_{l+} alone.
+
+    Args:
+        model: the teacher; its modules are shared, not copied.
+        layer: name of a module, or "last" for the last child that holds convolutions.
+
+    Raises:
+        DfrdBenchError: no such layer, a network `torch.fx` cannot trace, or one whose later layers reach back before the cut.
+    """
+
+    def __init__(self, model: nn.Module, layer: str = "last") -> None:
+        layers = feature_layers(model)
+        if layer == "last":
+            if not layers:
+                raise DfrdBenchError(f"{type(model).__name__} has no convolutional block to take features from.")
+            layer = layers[-1]
+        modules = dict(model.named_modules())
+        if layer not in modules or not layer:
+            raise DfrdBenchError(f"{type(model).__name__} has no layer {layer!r}. Its blocks: {', '.join(layers)}.")
+        self.model = model
+        self.layer = layer
+        self._module = modules[layer]
+        self.head = _head_after(model, layer)
+        self._features: Tensor | None = None
+
+    @contextmanager
+    def record(self) -> Iterator[None]:
+        """Forward passes of the teacher inside this context leave f_l(x) in `features` (the last one counts)."""
+        handle = self._module.register_forward_hook(self._keep)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _keep(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
+        self._features = output
+
+    @property
+    def features(self) -> Tensor:
+        """Z = f_l(x) of the recorded pass, [N, C, H, W], still attached to its graph."""
+        if self._features is None:
+            raise ValueError("run the teacher inside `record` first")
+        return self._features
+
+
+def _head_after(model: nn.Module, layer: str) -> nn.Module:
+    """What the network computes after a layer, as a module that takes the layer's output."""
+    try:
+        graph = _LeafTracer(layer).trace(model)
+    except Exception as error:  # torch.fx raises many types, all meaning the same
+        reason = " ".join(str(error).split())[:160]
+        raise DfrdBenchError(f"{type(model).__name__} cannot be split at {layer!r}: torch.fx says: {reason}") from error
+    cuts = [node for node in graph.nodes if node.op == "call_module" and node.target == layer]
+    if len(cuts) != 1:
+        raise DfrdBenchError(f"{type(model).__name__} runs {layer!r} {len(cuts)} times in a pass; a split needs one.")
+    head = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {cuts[0]: head.placeholder("features")}
+    try:
+        for node in _ancestors_after(graph, cuts[0]):
+            copies[node] = head.node_copy(node, copies.__getitem__)
+    except KeyError as error:
+        raise DfrdBenchError(
+            f"{type(model).__name__} cannot be split at {layer!r}: what follows also uses {error.args[0]} from before it."
+        ) from error
+    return fx.GraphModule(model, head)
+
+
+def _ancestors_after(graph: fx.Graph, cut: fx.Node) -> list[fx.Node]:
+    """The nodes that depend on the cut, parameters they read, and the output, in order."""
+    needed: set[fx.Node] = set()
+    for node in graph.nodes:
+        if node is not cut and any(parent is cut or parent in needed for parent in node.all_input_nodes):
+            needed.add(node)
+    constants = {p for node in needed for p in node.all_input_nodes if p.op == "get_attr"}
+    return [node for node in graph.nodes if node in needed or node in constants]

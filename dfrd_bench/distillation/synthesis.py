@@ -1,0 +1,137 @@
+"""The template most data-free methods share: synthesize a batch, keep it, draw from all kept, distill."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from dfrd_bench.distillation.distiller import RECIPE, RELEASED, Averages, Distiller, DistillerConfig
+from dfrd_bench.distillation.generators import ConvGenerator, initialise_normal, initialised_from
+from dfrd_bench.distillation.losses import total_loss
+from dfrd_bench.distillation.modes import frozen
+from dfrd_bench.distillation.pool import SyntheticPool
+from dfrd_bench.method import MethodConfig, param
+from dfrd_bench.problem import Problem
+
+Canvas = tuple[Callable[[], Tensor], list[dict[str, Any]]]
+"""A function that renders the batch being optimised, and the optimiser's parameter groups behind it."""
+
+
+class SynthesisConfig(DistillerConfig):
+    """The shared recipe for synthesis (FERD section 5.1 and released code)."""
+
+    synthesis_steps: int = param(200, "synthesis steps per epoch", RECIPE, ge=1)
+    generator_lr: float = param(2e-3, "generator: Adam learning rate", RECIPE, gt=0)
+    latent_lr: float = param(0.015, "latent codes: Adam learning rate; 0 keeps them fixed", RELEASED, ge=0)
+    latent_dim: int = param(100, "length of a latent code", RELEASED, ge=1)
+    generator_width: int = param(64, "channels of the generator's last hidden layer", RELEASED, ge=1)
+    reinitialise: bool = param(True, "a fresh generator, N(0, 0.02), for every synthesis round", RELEASED)
+    conditional: bool = param(False, "append the one-hot label to the code: g(z, y)", "FERD paper, algorithm 1")
+
+
+class SynthesizeThenDistill(Distiller):
+    """Each epoch: synthesize a batch → add it to the pool → draw from the pool → perturb → distill.
+
+    A method overrides what is its own: `generator_loss` always; `class_probabilities`, `canvas`, `begin_epoch`,
+    `after_synthesis` or `make_distillation` where it differs from the shared recipe.
+    """
+
+    Config: ClassVar[type[MethodConfig]] = SynthesisConfig
+
+    def __init__(self, problem: Problem, config: MethodConfig) -> None:
+        super().__init__(problem, config)
+        self.synthesis = cast(SynthesisConfig, config)
+        self.pool = SyntheticPool(self.synthesis.epochs * self.synthesis.batch_size, problem.shape, problem.device)
+        self.generator = self.new_generator()
+
+    @abstractmethod
+    def generator_loss(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Named terms, already weighted, to be decreased by the synthesis of images x [N, C, H, W] of classes labels [N].
+
+        The student is in eval mode and neither network collects gradients for its weights.
+        """
+
+    def class_probabilities(self) -> Tensor:
+        """p, [K]: how often each class is to be synthesized; uniform here."""
+        return torch.full((self.problem.num_classes,), 1 / self.problem.num_classes, device=self.problem.device)
+
+    def after_synthesis(self, x: Tensor, labels: Tensor) -> dict[str, float]:
+        """Called with the batch that was kept; returns numbers for the history."""
+        return {}
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """One epoch of the template."""
+        numbers = self.synthesize_one_batch(epoch)
+        if epoch >= self.synthesis.warmup_epochs or epoch == self.synthesis.epochs - 1:
+            numbers["lr"] = self.set_learning_rate(epoch)
+            averages = Averages()
+            for step in range(self.synthesis.distillation_steps):
+                images, _ = self.pool.draw(self.synthesis.batch_size, self.rng)
+                averages.add({"loss": self.distill(self.augment(images))})
+                self.progress("distill", step + 1, self.synthesis.distillation_steps)
+            numbers |= averages.means()
+        return numbers
+
+    def synthesize_one_batch(self, epoch: int) -> dict[str, float]:
+        """Draw labels, optimise a batch for them, keep the best version of it in the pool."""
+        labels = torch.multinomial(
+            self.class_probabilities().float(), self.synthesis.batch_size, replacement=True, generator=self.rng
+        )
+        x, numbers = self.synthesize(labels)
+        self.pool.add(x, labels)
+        return numbers | self.after_synthesis(x, labels)
+
+    def synthesize(self, labels: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Optimise a batch of the given classes [N]; returns the images of the step with the least loss, and mean losses."""
+        render, groups = self.canvas(labels)
+        optimiser = torch.optim.Adam(groups, betas=(0.5, 0.999))
+        best, least = torch.empty(0), float("inf")
+        averages = Averages()
+        with frozen(self.student):
+            for step in range(self.synthesis.synthesis_steps):
+                with self.problem.autocast():
+                    images = render()
+                    terms = self.generator_loss(self.problem.precision.images(self.augment(images)), labels)
+                total = total_loss(terms, "synthesis")
+                value = float(total.detach())
+                if value < least:
+                    best, least = images.detach().clone(), value
+                optimiser.zero_grad(set_to_none=True)
+                total.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+                averages.add({f"loss_{name}": term.detach() for name, term in terms.items()})
+                self.progress("synthesize", step + 1, self.synthesis.synthesis_steps)
+        return best, averages.means()
+
+    def canvas(self, labels: Tensor) -> Canvas:
+        """What synthesis optimises: here a generator and the latent codes fed to it."""
+        config = self.synthesis
+        if config.reinitialise:
+            self.generator = self.new_generator()
+        self.generator.train()
+        codes = torch.randn(len(labels), config.latent_dim, generator=self.rng, device=self.problem.device)
+        groups: list[dict[str, Any]] = [{"params": list(self.generator.parameters()), "lr": config.generator_lr}]
+        if config.latent_lr:
+            codes.requires_grad_()
+            groups.append({"params": [codes], "lr": config.latent_lr})
+        return lambda: cast(Tensor, self.generator(codes, labels)), groups
+
+    def new_generator(self) -> nn.Module:
+        """A generator with fresh weights from the method's random source."""
+        with initialised_from(self.rng):
+            generator = ConvGenerator(
+                self.synthesis.latent_dim,
+                self.problem.shape,
+                num_classes=self.problem.num_classes if self.synthesis.conditional else 0,
+                width=self.synthesis.generator_width,
+            )
+            initialise_normal(generator)
+        return self.problem.precision.place(generator, self.problem.device)
+
+    def sample(self, n: int) -> Tensor:
+        """The newest synthetic images [n, C, H, W] of the pool."""
+        return self.pool.latest(n)

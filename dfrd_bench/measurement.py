@@ -1,0 +1,220 @@
+"""From a network to a record: of a student just trained, a run made earlier, a teacher, or a file of weights."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dfrd_bench.datasets.base import Dataset
+from dfrd_bench.environment import choose_device, describe_environment
+from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.observer import SILENT, Observer
+from dfrd_bench.problem import Precision, ThreatModel
+from dfrd_bench.records import (
+    RECORD_FILE,
+    WEIGHTS_FILE,
+    DatasetRecord,
+    EvaluationRecord,
+    ExperimentSpec,
+    Predictions,
+    Record,
+    TrainingRecord,
+    load_predictions,
+    load_record,
+    save_record,
+)
+from dfrd_bench.registry import DATASETS
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+def measure(
+    spec: ExperimentSpec,
+    model: nn.Module,
+    dataset: Dataset,
+    *,
+    attacks: Sequence[str],
+    device: torch.device,
+    weights_sha256: str,
+    training: TrainingRecord | None = None,
+    earlier: tuple[Record, Predictions] | None = None,
+    observer: Observer = SILENT,
+) -> tuple[Record, Predictions]:
+    """Evaluate a network on its dataset's test images, in float32, and make its record.
+
+    Args:
+        spec: what the network is.
+        model: the network.
+        dataset: whose test images are used.
+        attacks: names of attacks.
+        device: where to run.
+        weights_sha256: of the network's weights file.
+        training: how it was trained, if it was here.
+        earlier: an earlier record of the same network, whose attacks are kept.
+        observer: told about progress.
+    """
+    from dfrd_bench.evaluation.evaluate import evaluate_model
+
+    images = dataset.load("test")
+    digest = images.digest()
+    if earlier and earlier[0].dataset.test_digest != digest:
+        raise DfrdBenchError(
+            f"The test images of {spec.dataset} are not those of the record "
+            f"(digest {digest[:8]}, recorded {earlier[0].dataset.test_digest[:8]}): its numbers cannot be added to."
+        )
+    evaluation, predictions, warnings = evaluate_model(
+        model.to(device).float(),
+        images,
+        num_classes=dataset.info.num_classes,
+        threat=spec.threat,
+        attacks=attacks,
+        device=device,
+        seed=spec.seed,
+        known=(earlier[0].evaluation, earlier[1]) if earlier else None,
+        on_batch=observer.on_attack,
+    )
+    if earlier:
+        kept = earlier[0]
+        return kept.model_copy(
+            update={"evaluation": evaluation, "warnings": tuple(dict.fromkeys((*kept.warnings, *warnings)))}
+        ), predictions
+    record = Record(
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        spec=spec,
+        dataset=DatasetRecord(info=dataset.info, test_images=len(images), test_digest=digest),
+        evaluation=evaluation,
+        training=training,
+        weights_sha256=weights_sha256,
+        parameters=sum(p.numel() for p in model.parameters()),
+        environment=describe_environment(device),
+        warnings=tuple(warnings),
+    )
+    return record, predictions
+
+
+def evaluate_run(
+    folder: str | Path, *, attacks: Sequence[str], device: str = "auto", observer: Observer = SILENT
+) -> Record:
+    """Add to a finished run's record the attacks it lacks; nothing is written when it lacks none.
+
+    Raises:
+        DfrdBenchError: no valid record there, weights or test images that are not the record's, or an unknown attack.
+    """
+    from dfrd_bench.students.base import build_network
+    from dfrd_bench.weights import fill, read_weights, sha256_of
+
+    folder = Path(folder)
+    record = load_record(folder)
+    missing = [name for name in attacks if name not in record.evaluation.attacks]
+    if not missing:
+        return record
+    spec, path = record.spec, folder / WEIGHTS_FILE
+    weights = read_weights(path)
+    if sha256_of(path) != record.weights_sha256:
+        raise DfrdBenchError(f"{path} is not the network that {folder / RECORD_FILE} describes: their sha256 differ.")
+    dataset: Dataset = DATASETS.get(spec.dataset)()
+    model = build_network(
+        spec.student, channels=dataset.info.shape[0], num_classes=dataset.info.num_classes, seed=spec.seed
+    )
+    fill(model, weights, source=str(path), architecture=spec.student)
+    record, predictions = measure(
+        spec,
+        model,
+        dataset,
+        attacks=missing,
+        device=choose_device(device),
+        weights_sha256=record.weights_sha256,
+        earlier=(record, load_predictions(folder)),
+        observer=observer,
+    )
+    save_record(folder, record, predictions)
+    return record
+
+
+def evaluate_teacher(
+    name: str,
+    *,
+    dataset: str = "digits",
+    architecture: str | None = None,
+    attacks: Sequence[str],
+    results: str | Path = "results",
+    device: str = "auto",
+    observer: Observer = SILENT,
+) -> tuple[Path, Record]:
+    """Evaluate a teacher and keep its record below the results folder, where `table --teacher` finds it.
+
+    Raises:
+        DfrdBenchError: see `load_teacher`.
+    """
+    from dfrd_bench.teachers.base import load_teacher
+
+    data: Dataset = DATASETS.get(dataset)()
+    place = choose_device(device)
+    teacher = load_teacher(name, data.info, architecture=architecture, device=place, precision=Precision())
+    spec = ExperimentSpec(
+        kind="teacher",
+        method="teacher",
+        provider="",
+        config={},
+        dataset=data.info.name,
+        teacher=teacher.record,
+        student=teacher.record.architecture,
+        threat=data.threat,
+        precision="fp32",
+        seed=0,
+    )
+    folder = spec.folder(Path(results))
+    earlier = None
+    if (folder / RECORD_FILE).exists():
+        earlier = load_record(folder), load_predictions(folder)
+        if all(attack in earlier[0].evaluation.attacks for attack in attacks):
+            return folder, earlier[0]
+    record, predictions = measure(
+        spec,
+        teacher.model,
+        data,
+        attacks=attacks,
+        device=place,
+        weights_sha256=teacher.record.sha256,
+        earlier=earlier,
+        observer=observer,
+    )
+    save_record(folder, record, predictions)
+    return folder, record
+
+
+def evaluate_weights(
+    path: str | Path,
+    *,
+    architecture: str,
+    dataset: str = "digits",
+    attacks: Sequence[str],
+    threat: ThreatModel | None = None,
+    device: str = "auto",
+    observer: Observer = SILENT,
+) -> tuple[EvaluationRecord, Predictions]:
+    """Evaluate any file of weights; nothing is written.
+
+    Raises:
+        DfrdBenchError: weights that cannot be read or do not fit the architecture.
+    """
+    from dfrd_bench.evaluation.evaluate import evaluate_model
+    from dfrd_bench.teachers.checkpoint import load_file
+
+    data: Dataset = DATASETS.get(dataset)()
+    place = choose_device(device)
+    model = load_file(Path(path), data.info, architecture).model.to(place)
+    evaluation, predictions, _ = evaluate_model(
+        model,
+        data.load("test"),
+        num_classes=data.info.num_classes,
+        threat=threat or data.threat,
+        attacks=attacks,
+        device=place,
+        on_batch=observer.on_attack,
+    )
+    return evaluation, predictions

@@ -1,0 +1,126 @@
+"""The papers' table as data: columns, cells, rows, groups, and what they are called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+ATTACK_TITLES = {"clean": "Clean", "fgsm": "FGSM", "pgd20": "PGD-20", "cw": "CW∞", "autoattack": "AA"}
+METHOD_TITLES = {"zskt": "ZSKT", "cmi": "CMI", "deepinv": "DeepInv", "fast": "Fast", "dfhl": "DFHL", "ferd": "FERD"}
+METRIC_TITLES = {"average": "Avg. ↑", "worst_class": "Worst ↑", "worst_10": "Worst-10% ↑", "nsd": "NSD ↓"}
+UNDEFINED, NOT_RUN = "–", "·"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One metric under one attack; `key` is its flat name, e.g. pgd20_worst_class."""
+
+    attack: str
+    metric: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.attack}_{self.metric}"
+
+    @property
+    def title(self) -> str:
+        return METRIC_TITLES[self.metric]
+
+    @property
+    def lower_is_better(self) -> bool:
+        return self.metric == "nsd"
+
+    def show(self, value: float) -> str:
+        """NSD with three decimals, anything else in percent with two."""
+        return f"{value:.3f}" if self.metric == "nsd" else f"{100 * value:.2f}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the table.
+
+    Attributes:
+        mean: over seeds, a fraction (NSD: as it is); None where undefined or not run.
+        std: sample standard deviation over seeds (ddof = 1); None for a single seed.
+        text: the mean as printed, `UNDEFINED` or `NOT_RUN`.
+        spread: the standard deviation as printed, or "".
+        mark: whether it is the best or second best of its column among the students of its group.
+    """
+
+    mean: float | None
+    std: float | None
+    text: str
+    spread: str
+    mark: Literal["best", "second"] | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method, with one variant and one setting of everything, over all its seeds.
+
+    Attributes:
+        settings: what tells it from other rows of the same method and variant, e.g. "epochs=30"; usually "".
+        label: how the row is called, e.g. "FERD (utae=false)" or "Teacher (wrn-10-2)".
+        seeds: the seeds of its runs, in order.
+    """
+
+    kind: Literal["student", "teacher"]
+    method: str
+    variant: str
+    settings: str
+    label: str
+    seeds: tuple[int, ...]
+    cells: dict[Column, Cell] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows that compete with each other: one student architecture."""
+
+    student: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """All results on one dataset from one teacher.
+
+    Attributes:
+        legend: sentences that explain the numbers and where they come from.
+        warnings: why some rows must not be compared; empty when all is well.
+        notes: what else a reader should know.
+    """
+
+    dataset: str
+    teacher: str
+    columns: tuple[Column, ...]
+    groups: tuple[Group, ...]
+    legend: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return f"Robustness and class fairness on {self.dataset}, distilled from {self.teacher}"
+
+    @property
+    def attacks(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(column.attack for column in self.columns))
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        return tuple(row for group in self.groups for row in group.rows)
+
+    @property
+    def several_seeds(self) -> bool:
+        return any(len(row.seeds) > 1 for row in self.rows)
+
+
+def display_name(method: str) -> str:
+    """A method as the papers write it; a name they do not know in capitals."""
+    return METHOD_TITLES.get(method, method.upper())
+
+
+def attack_title(attack: str) -> str:
+    """An attack as the papers write it; a name they do not know stays as it is."""
+    return ATTACK_TITLES.get(attack, attack)

@@ -1,0 +1,248 @@
+"""Writes tables as Markdown, LaTeX, HTML, CSV or plain text."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dfrd_bench.errors import unknown_name
+from dfrd_bench.reporting.layout import (
+    ATTACK_TITLES,
+    METRIC_TITLES,
+    Cell,
+    Column,
+    ResultTable,
+    Row,
+    attack_title,
+)
+
+MARKS = "Best per student in {best}, second best {second}; by the printed value, without a significance test."
+
+
+@dataclass(frozen=True)
+class Markup:
+    """How one format escapes text and marks the best and second-best values."""
+
+    escape: Callable[[str], str]
+    best: str
+    second: str
+
+    def cell(self, cell: Cell) -> str:
+        """A cell's mean and spread, with its mark."""
+        text = self.escape(f"{cell.text} ± {cell.spread}" if cell.spread else cell.text)
+        return {"best": self.best, "second": self.second, None: "{}"}[cell.mark].replace("{}", text)
+
+    def caption(self, table: ResultTable) -> Iterator[str]:
+        """The sentences below a table, escaped: its legend, what the marks mean, warnings."""
+        yield from map(self.escape, table.legend)
+        if marked(table):
+            best, second = self.best.replace("{}", "bold"), self.second.replace("{}", "underlined")
+            yield MARKS.format(best=best, second=second)
+        yield from (self.best.replace("{}", "Warning.") + f" {self.escape(text)}" for text in table.warnings)
+
+
+def marked(table: ResultTable) -> bool:
+    """Whether any cell is best or second best."""
+    return any(cell.mark for row in table.rows for cell in row.cells.values())
+
+
+def labels(table: ResultTable) -> tuple[str, ...]:
+    """The titles of the columns left of the numbers."""
+    return ("Student", "Method", "Seeds") if table.several_seeds else ("Student", "Method")
+
+
+def label_cells(table: ResultTable, student: str, row: Row) -> tuple[str, ...]:
+    """The cells left of the numbers."""
+    return (student, row.label, str(len(row.seeds)))[: len(labels(table))]
+
+
+def printable(text: str) -> str:
+    """The text without characters that could move a terminal's cursor or break a table's row."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def escape_latex(text: str) -> str:
+    """The text with every character LaTeX would read as a command, or could not set, replaced."""
+    return printable(text).translate(_LATEX).replace("--", "-{}-")
+
+
+def escape_markdown(text: str) -> str:
+    """The text with every character Markdown would read as markup escaped."""
+    return re.sub(r"([\\`*_\[\]<>|~&#])", r"\\\1", printable(text))
+
+
+def escape_html(text: str) -> str:
+    """The text with `&`, `<`, `>` and quotes as entities."""
+    return html.escape(printable(text))
+
+
+_LATEX = str.maketrans(
+    {
+        **{c: f"\\{c}" for c in "&%$#_{}"},
+        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+        **{"<": "$<$", ">": "$>$", "|": "$|$", "±": r"$\pm$", "∞": r"$_\infty$", "ε": r"$\varepsilon$"},
+        **{
+            "↑": r"$\uparrow$",
+            "↓": r"$\downarrow$",
+            "–": r"\textendash{}",
+            "·": r"$\cdot$",
+            '"': "''",
+            "`": r"\textasciigrave{}",
+        },
+    }
+)
+LATEX = Markup(escape_latex, r"\textbf{{}}", r"\underline{{}}")
+MARKDOWN = Markup(escape_markdown, "**{}**", "<u>{}</u>")
+HTML = Markup(escape_html, "<strong>{}</strong>", "<u>{}</u>")
+
+
+def render(tables: Sequence[ResultTable], style: str) -> str:
+    """Tables as text that ends in a newline.
+
+    Args:
+        tables: from `build_tables`.
+        style: one of `FORMATS`; "terminal" gives plain text (see `dfrd_bench.reporting.terminal` for colours).
+
+    Raises:
+        DfrdBenchError: an unknown format.
+    """
+    if style not in FORMATS:
+        raise unknown_name("table format", style, FORMATS)
+    return FORMATS[style](tables)
+
+
+def to_markdown(tables: Sequence[ResultTable]) -> str:
+    """Pipe tables for GitHub, each with its caption below."""
+    from tabulate import tabulate
+
+    parts = []
+    for table in tables:
+        headers = [*labels(table), *(f"{_attack(c)}<br>{c.title}" for c in table.columns)]
+        rows = []
+        for group in table.groups:
+            for number, row in enumerate(group.rows):
+                names = label_cells(table, "" if number else group.student, row)
+                rows.append([*map(escape_markdown, names), *(MARKDOWN.cell(row.cells[c]) for c in table.columns)])
+        align = ["left", "left", *["right"] * (len(headers) - 2)]
+        text = tabulate(rows, headers, tablefmt="pipe", disable_numparse=True, colalign=align)
+        caption = [*MARKDOWN.caption(table), *(escape_markdown(f"Note. {note}") for note in table.notes)]
+        parts += [f"**{escape_markdown(table.title)}**", text, "<br>\n".join(caption)]
+    return "\n\n".join(parts) + "\n"
+
+
+def to_latex(tables: Sequence[ResultTable]) -> str:
+    """One booktabs `table` environment per table, ready to be input by a document."""
+    parts = [r"% Needs \usepackage{booktabs}, \usepackage{multirow} and \usepackage{graphicx} in the preamble."]
+    for table in tables:
+        first, per = len(labels(table)) + 1, _per_attack(table)
+        rules = [rf"\cmidrule(lr){{{at}-{at + per - 1}}}" for at in range(first, first + len(table.columns), per)]
+        tops = [rf"\multirow{{2}}{{*}}{{{label}}}" for label in labels(table)]
+        tops += [rf"\multicolumn{{{per}}}{{c}}{{{escape_latex(attack_title(a))}}}" for a in table.attacks]
+        titles = [""] * len(labels(table)) + [escape_latex(column.title) for column in table.columns]
+        caption = " ".join([f"{escape_latex(table.title)}.", *LATEX.caption(table)])
+        name = re.sub(r"[^a-z0-9]+", "-", f"{table.dataset}-{table.teacher}".lower())
+        body = []
+        for group in table.groups:
+            body.append(r"\midrule")
+            student = rf"\multirow{{{len(group.rows)}}}{{*}}{{{escape_latex(group.student)}}}"
+            for number, row in enumerate(group.rows):
+                _, *names = label_cells(table, group.student, row)
+                numbers = [LATEX.cell(row.cells[column]) for column in table.columns]
+                body.append(_latex_row(["" if number else student, *map(escape_latex, names), *numbers]))
+        parts += [
+            *(f"% Note. {printable(note)}" for note in table.notes),
+            r"\begin{table}[t]",
+            r"  \centering",
+            rf"  \caption{{{caption}}}",
+            rf"  \label{{tab:{name}}}",
+            r"  \resizebox{\linewidth}{!}{%",
+            rf"  \begin{{tabular}}{{ll{'c' * (len(labels(table)) - 2 + len(table.columns))}}}",
+            r"    \toprule",
+            f"    {_latex_row(tops)}",
+            f"    {''.join(rules)}",
+            f"    {_latex_row(titles)}",
+            *(f"    {line}" for line in body),
+            r"    \bottomrule",
+            r"  \end{tabular}}",
+            r"\end{table}",
+        ]
+    return "\n".join(parts) + "\n"
+
+
+def to_html(tables: Sequence[ResultTable]) -> str:
+    """One `<figure>` per table, with its caption."""
+    parts = []
+    for table in tables:
+        tops = "".join(f'<th rowspan="2">{label}</th>' for label in labels(table))
+        tops += "".join(
+            f'<th colspan="{_per_attack(table)}">{escape_html(attack_title(a))}</th>' for a in table.attacks
+        )
+        titles = "".join(f"<th>{escape_html(column.title)}</th>" for column in table.columns)
+        parts += ["<figure>", "<table>", f"<caption>{escape_html(table.title)}</caption>"]
+        parts += [f"<thead>\n<tr>{tops}</tr>\n<tr>{titles}</tr>\n</thead>"]
+        for group in table.groups:
+            parts.append("<tbody>")
+            head = f'<th rowspan="{len(group.rows)}">{escape_html(group.student)}</th>'
+            for number, row in enumerate(group.rows):
+                _, method, *others = map(escape_html, label_cells(table, group.student, row))
+                cells = [*others, *(HTML.cell(row.cells[column]) for column in table.columns)]
+                tds = "".join(f'<td align="right">{cell}</td>' for cell in cells)
+                parts.append("<tr>" + ("" if number else head) + f'<th align="left">{method}</th>{tds}</tr>')
+            parts.append("</tbody>")
+        caption = "<br>\n".join([*HTML.caption(table), *(escape_html(f"Note. {note}") for note in table.notes)])
+        parts += ["</table>", f"<figcaption>{caption}</figcaption>", "</figure>"]
+    return "\n".join(parts) + "\n"
+
+
+def to_csv(tables: Sequence[ResultTable]) -> str:
+    """One row per table row, for programs: fractions at full precision, names as in the records, no captions.
+
+    A column `<attack>_<metric>` holds the mean over seeds and `<attack>_<metric>_std` the sample standard deviation,
+    which is empty for a single seed. A number is empty where it is undefined or was not run.
+    """
+    import pandas as pd
+
+    found = {column for table in tables for column in table.columns}
+    attacks = [*ATTACK_TITLES, *sorted({column.attack for column in found} - set(ATTACK_TITLES))]
+    columns = sorted(found, key=lambda c: (attacks.index(c.attack), list(METRIC_TITLES).index(c.metric)))
+    names = ["dataset", "teacher", "student", "kind", "method", "variant", "settings", "seeds"]
+    rows: list[dict[str, Any]] = []
+    for table in tables:
+        for group in table.groups:
+            for row in group.rows:
+                values = (table.dataset, table.teacher, group.student, row.kind, row.method, row.variant, row.settings)
+                cells: dict[str, Any] = {c.key: cell.mean for c, cell in row.cells.items()}
+                cells |= {f"{c.key}_std": cell.std for c, cell in row.cells.items()}
+                rows.append(dict(zip(names, (*values, len(row.seeds)), strict=True)) | cells)
+    header = names + [name for column in columns for name in (column.key, f"{column.key}_std")]
+    return pd.DataFrame(rows, columns=header).to_csv(index=False)
+
+
+def _to_text(tables: Sequence[ResultTable]) -> str:
+    from dfrd_bench.reporting.terminal import plain_text
+
+    return plain_text(tables)
+
+
+FORMATS: dict[str, Callable[[Sequence[ResultTable]], str]] = {
+    "terminal": _to_text,
+    "markdown": to_markdown,
+    "latex": to_latex,
+    "csv": to_csv,
+    "html": to_html,
+}
+
+
+def _attack(column: Column) -> str:
+    return escape_markdown(attack_title(column.attack))
+
+
+def _per_attack(table: ResultTable) -> int:
+    return len(table.columns) // len(table.attacks)
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"

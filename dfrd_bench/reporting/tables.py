@@ -1,0 +1,191 @@
+"""From records to the papers' table: which rows, which columns, and which cells are best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+from statistics import fmean, stdev
+
+from dfrd_bench.errors import DfrdBenchError, unknown_name
+from dfrd_bench.records import Record
+from dfrd_bench.reporting.comparability import distinguish, legend, settings_of, warnings_about
+from dfrd_bench.reporting.layout import (
+    ATTACK_TITLES,
+    METHOD_TITLES,
+    NOT_RUN,
+    UNDEFINED,
+    Cell,
+    Column,
+    Group,
+    ResultTable,
+    Row,
+    attack_title,
+    display_name,
+)
+
+Run = tuple[str, Record]
+"""Where a record was found, and the record."""
+
+MANY_CLASSES = 100
+
+
+def build_tables(
+    runs: Iterable[Run], *, attacks: Sequence[str] | None = None, teachers: bool = False
+) -> list[ResultTable]:
+    """Arrange records as the papers do: a table per dataset and teacher, a group per student, a row per method.
+
+    Methods come in the papers' order, others after them by name. Runs that differ in their seed alone share a row.
+    Marks go by the printed value: equal ones share a mark, and a column with a single value has none.
+
+    Args:
+        runs: records and where each was found.
+        attacks: show only these; all that were run by default.
+        teachers: show the teacher as the first row of each group.
+
+    Raises:
+        DfrdBenchError: no record knows one of `attacks`, or `attacks` is empty.
+    """
+    if attacks is not None and not attacks:
+        raise DfrdBenchError("No attack is left to show: name at least one, e.g. clean,pgd20.")
+    shown = [(where, record) for where, record in runs if teachers or record.spec.kind == "student"]
+    present = {attack for _, record in shown for attack in record.evaluation.attacks}
+    for attack in attacks or ():
+        if attack not in present:
+            raise unknown_name("attack in these results", attack, present)
+    chosen = present if attacks is None else set(attacks)
+
+    def table_key(run: Run) -> tuple[str, str]:
+        return run[1].spec.dataset, run[1].spec.teacher.name
+
+    tables = (_table(list(part), chosen, teachers) for _, part in groupby(sorted(shown, key=table_key), key=table_key))
+    return [table for table in tables if table.columns]
+
+
+def _table(runs: list[Run], attacks: set[str], teachers: bool) -> ResultTable:
+    """The table of all runs on one dataset with one teacher."""
+    runs, notes = _without_copies(runs)
+    specs = [record.spec for _, record in runs]
+    ran = attacks & {attack for _, record in runs for attack in record.evaluation.attacks}
+    many = any(record.dataset.info.num_classes >= MANY_CLASSES for _, record in runs)
+    metrics = ("average", "worst_10" if many else "worst_class", "nsd")
+    order = [attack for attack in ATTACK_TITLES if attack in ran] + sorted(ran - set(ATTACK_TITLES))
+    columns = tuple(Column(attack, metric) for attack in order for metric in metrics)
+
+    teacher_runs = [run for run in runs if run[1].spec.kind == "teacher"]
+    students = sorted({spec.student for spec in specs if spec.kind == "student"}) or [""]
+    groups, members = [], []
+    for student in students:
+        mine = [run for run in runs if run[1].spec.kind == "student" and run[1].spec.student == student]
+        rows = [*_rows(teacher_runs, columns), *_rows(mine, columns)]
+        members += [(_qualified(row, student), part) for row, part in rows]
+        groups.append(Group(student, _marked([row for row, _ in rows], columns)))
+        notes += [note for row, part in rows for note in _gaps(row, student, part, order)]
+    dataset, teacher = specs[0].dataset, specs[0].teacher.name
+    if teachers and not teacher_runs:
+        command = f"`dfrd-bench evaluate --teacher {teacher} --dataset {dataset}`"
+        notes.append(f"No record of teacher {teacher}: {command} makes it.")
+    table = ResultTable(dataset, teacher, columns, tuple(groups))
+    return replace(
+        table,
+        legend=legend(table, [record for _, record in runs]),
+        warnings=warnings_about(members),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _without_copies(runs: list[Run]) -> tuple[list[Run], list[str]]:
+    """Each run once, the first found; and a note for each later one that says something else."""
+    first: dict[str, Run] = {}
+    notes = []
+    for where, record in runs:
+        kept = first.setdefault(record.spec.digest() + record.spec.variant, (where, record))
+        if kept[1].evaluation.attacks.keys() != record.evaluation.attacks.keys() or any(
+            result.confusion != record.evaluation.attacks[name].confusion
+            for name, result in kept[1].evaluation.attacks.items()
+        ):
+            notes.append(f"Two records of one run differ; {kept[0]} is shown, {where} is not.")
+    return list(first.values()), notes
+
+
+def _rows(runs: list[Run], columns: Sequence[Column]) -> list[tuple[Row, list[Record]]]:
+    """One row per method, variant and settings, in the papers' order, with its records by seed."""
+    papers = list(METHOD_TITLES)
+
+    def row_key(record: Record) -> tuple[int, str, bool, str]:
+        spec = record.spec
+        place = papers.index(spec.method) if spec.method in papers else len(papers)
+        return place, spec.method, spec.variant != "default", spec.variant
+
+    rows = []
+    for _, same_name in groupby(sorted((record for _, record in runs), key=row_key), key=row_key):
+        by_settings: dict[str, list[Record]] = {}
+        for record in same_name:
+            by_settings.setdefault(settings_of(record.spec), []).append(record)
+        names = distinguish([part[0].spec for part in by_settings.values()])
+        for settings, part in sorted(zip(names, by_settings.values(), strict=True), key=lambda pair: pair[0]):
+            part.sort(key=lambda record: record.spec.seed)
+            rows.append((_row(part, settings, columns), part))
+    return rows
+
+
+def _row(part: list[Record], settings: str, columns: Sequence[Column]) -> Row:
+    spec = part[0].spec
+    name = "Teacher" if spec.kind == "teacher" else display_name(spec.method)
+    extras = [spec.student] if spec.kind == "teacher" else []
+    extras += [spec.variant] if spec.variant != "default" else []
+    extras += [settings] if settings else []
+    return Row(
+        kind=spec.kind,
+        method=spec.method,
+        variant=spec.variant,
+        settings=settings,
+        label=f"{name} ({', '.join(extras)})" if extras else name,
+        seeds=tuple(record.spec.seed for record in part),
+        cells={column: _cell(part, column) for column in columns},
+    )
+
+
+def _cell(part: list[Record], column: Column) -> Cell:
+    """Mean and sample standard deviation over the seeds that ran the attack; undefined if it is for any of them."""
+    results = [record.evaluation.attacks.get(column.attack) for record in part]
+    values = [getattr(result, column.metric) for result in results if result is not None]
+    if not values:
+        return Cell(None, None, NOT_RUN, "")
+    if any(value is None or not math.isfinite(value) for value in values):
+        return Cell(None, None, UNDEFINED, "")
+    mean, std = fmean(values), stdev(values) if len(values) > 1 else None
+    return Cell(mean, std, column.show(mean), "" if std is None else column.show(std))
+
+
+def _marked(rows: list[Row], columns: Sequence[Column]) -> tuple[Row, ...]:
+    """The rows with the best and second-best printed value of each column marked; teachers do not compete."""
+    marked = [dict(row.cells) for row in rows]
+    for column in columns:
+        competing = [
+            (float(row.cells[column].text), cells)
+            for row, cells in zip(rows, marked, strict=True)
+            if row.kind == "student" and row.cells[column].mean is not None
+        ]
+        if len(competing) < 2:
+            continue
+        ranking = sorted({value for value, _ in competing}, reverse=not column.lower_is_better)
+        for value, cells in competing:
+            if value in ranking[:2]:
+                cells[column] = replace(cells[column], mark="best" if value == ranking[0] else "second")
+    return tuple(replace(row, cells=cells) for row, cells in zip(rows, marked, strict=True))
+
+
+def _qualified(row: Row, student: str) -> str:
+    return row.label if row.kind == "teacher" else f"{row.label} on {student}"
+
+
+def _gaps(row: Row, student: str, part: list[Record], attacks: Sequence[str]) -> list[str]:
+    """A note for each attack that only some of a row's seeds ran."""
+    counts = {attack: sum(attack in record.evaluation.attacks for record in part) for attack in attacks}
+    return [
+        f"{_qualified(row, student)}: {attack_title(attack)} was run for {count} of {len(part)} seeds only."
+        for attack, count in counts.items()
+        if 0 < count < len(part)
+    ]

@@ -1,0 +1,39 @@
+"""From what a user typed to validated hyper-parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from dfrd_bench.errors import DfrdBenchError, unknown_name
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def validated(model: type[M], values: Mapping[str, Any], owner: str) -> M:
+    """Build a pydantic model, turning what is wrong with the values into one line.
+
+    Args:
+        model: the class.
+        values: its fields by name.
+        owner: whose they are, for the message ("ferd").
+
+    Raises:
+        DfrdBenchError: a name the model does not have (the nearest are named), or a value of the wrong type or range.
+    """
+    for name in values:
+        if name not in model.model_fields:
+            raise unknown_name(f"hyper-parameter of {owner}", name, model.model_fields)
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        problems = [_describe(detail) for detail in error.errors()]
+        raise DfrdBenchError(f"Bad value for {owner}: {'; '.join(problems)}.") from error
+
+
+def _describe(detail: Any) -> str:
+    name = ".".join(str(part) for part in detail["loc"]) or "value"
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+    return f"{name} = {detail['input']!r} {message}"

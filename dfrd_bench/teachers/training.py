@@ -1,0 +1,228 @@
+"""Training a robust teacher on real images: adversarial training and TRADES, with averaged weights."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dfrd_bench.attacks.projected_gradient import ascend, cross_entropy
+from dfrd_bench.datasets.base import Dataset, LabelledImages
+from dfrd_bench.distillation.augmentation import augment
+from dfrd_bench.method import MethodConfig, Progress, param
+from dfrd_bench.problem import Precision, ThreatModel
+from dfrd_bench.students.base import build_network
+
+OnEpoch = Callable[[int, dict[str, float]], None]
+"""Called after each epoch, counted from 0, with its mean numbers."""
+
+_TRICKS = "Pang et al. 2021, Bag of Tricks for Adversarial Training"
+_TRADES = "Zhang et al. 2019, TRADES, section 5"
+_AVERAGING = "Rebuffi et al. 2021, Data Augmentation Can Improve Robustness"
+
+
+class TeacherConfig(MethodConfig):
+    """Hyper-parameters of robust training; the defaults are the literature's for CIFAR-10."""
+
+    method: Literal["at", "trades"] = param("trades", "adversarial training, or TRADES", _TRADES)
+    epochs: int = param(110, "passes over the training images", _TRICKS, ge=1)
+    batch_size: int = param(128, "images per step", _TRICKS, ge=2)
+    lr: float = param(0.1, "highest learning rate of SGD", _TRICKS, gt=0)
+    warmup: float = param(0.1, "share of the steps in which lr rises, before it falls", "common practice", ge=0, lt=1)
+    momentum: float = param(0.9, "Nesterov momentum of SGD", _TRICKS, gt=0, lt=1)
+    weight_decay: float = param(5e-4, "weight decay of SGD", _TRICKS, ge=0)
+    beta: float = param(6.0, "weight of TRADES's KL term", _TRADES, ge=0)
+    label_smoothing: float = param(0.0, "share of the label spread over all classes", _TRICKS, ge=0, lt=1)
+    inner_steps: int = param(10, "PGD steps per adversarial example", _TRADES, ge=1)
+    inner_step: float | None = param(None, "length of a PGD step; the threat model's when unset", _TRADES, gt=0, le=1)
+    ema: float = param(0.995, "decay of the weight average per step; 0: none", _AVERAGING, ge=0, lt=1)
+    padding: int = param(4, "black pixels around an image before its random crop", _TRICKS, ge=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adversary:
+    """The inner maximisation of robust training: PGD in eval mode, so that it never moves BatchNorm statistics.
+
+    Attributes:
+        eps: radius of the L∞ ball.
+        step: length of one step.
+        steps: number of steps.
+        precision: arithmetic of its forward passes.
+        generator: of the random starts.
+    """
+
+    eps: float
+    step: float
+    steps: int
+    precision: Precision
+    generator: torch.Generator
+
+    def against_label(self, model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """Images of high cross-entropy, from a uniformly random start in the ball (Madry et al. 2018, section 2.1)."""
+        noise = self.eps * (2 * torch.rand(x.shape, generator=self.generator, device=x.device) - 1)
+        with evaluating(model):
+            return self._ascend(lambda images: cross_entropy(logits_of(model, images, self.precision), y), x, noise)
+
+    def against_clean(self, model: nn.Module, x: Tensor) -> Tensor:
+        """Images whose prediction is far from x's in KL, from x + 0.001·N(0, I) (Zhang et al. 2019, algorithm 1)."""
+        noise = 0.001 * torch.randn(x.shape, generator=self.generator, device=x.device)
+        with evaluating(model):
+            with torch.no_grad():
+                clean = logits_of(model, x, self.precision)
+            return self._ascend(lambda images: divergence(clean, logits_of(model, images, self.precision)), x, noise)
+
+    def _ascend(self, objective: Callable[[Tensor], Tensor], x: Tensor, noise: Tensor) -> Tensor:
+        return ascend(objective, x, eps=self.eps, step=self.step, steps=self.steps, start=x + noise)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside, the previous mode afterwards."""
+    before = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(before)
+
+
+def logits_of(model: nn.Module, x: Tensor, precision: Precision) -> Tensor:
+    """A forward pass at a precision; logits in float32, where losses are taken."""
+    with precision.autocast(x.device):
+        logits: Tensor = model(precision.images(x))
+    return logits.float()
+
+
+def divergence(clean: Tensor, adversarial: Tensor) -> Tensor:
+    """KL(softmax(clean) ‖ softmax(adversarial)) per image: [N, K], [N, K] -> [N]."""
+    return F.kl_div(adversarial.log_softmax(1), clean.log_softmax(1), reduction="none", log_target=True).sum(1)
+
+
+def adversarial_training_loss(
+    model: nn.Module, x: Tensor, y: Tensor, adversary: Adversary, config: TeacherConfig
+) -> Tensor:
+    """Cross-entropy on adversarial examples (Madry et al. 2018, eq. 2.1)."""
+    x_adv = adversary.against_label(model, x, y)
+    return F.cross_entropy(logits_of(model, x_adv, adversary.precision), y, label_smoothing=config.label_smoothing)
+
+
+def trades_loss(model: nn.Module, x: Tensor, y: Tensor, adversary: Adversary, config: TeacherConfig) -> Tensor:
+    """CE(f(x), y) + β·KL(f(x) ‖ f(x_adv)) (Zhang et al. 2019, eq. 5).
+
+    Both halves go through the network as one batch: BatchNorm's statistics are those of clean and adversarial images.
+    """
+    x_adv = adversary.against_clean(model, x)
+    clean, adversarial = logits_of(model, torch.cat([x, x_adv]), adversary.precision).chunk(2)
+    natural = F.cross_entropy(clean, y, label_smoothing=config.label_smoothing)
+    return natural + config.beta * divergence(clean, adversarial).mean()
+
+
+LOSSES = {"at": adversarial_training_loss, "trades": trades_loss}
+
+
+class WeightAverage:
+    """Exponential moving average of a network's weights and BatchNorm statistics (Rebuffi et al. 2021).
+
+    After n updates the decay is at most (1 + n) / (10 + n), so that the initial weights are forgotten early.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.decay = decay
+        self.updates = 0
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Move the average towards the network's present state; counters are copied."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        self.updates += 1
+        now = model.state_dict()
+        for name, average in self.model.state_dict().items():
+            if average.is_floating_point():
+                average.lerp_(now[name], 1 - decay)
+            else:
+                average.copy_(now[name])
+
+
+def one_cycle(progress: float, warmup: float) -> float:
+    """Share of the highest learning rate at a progress in [0, 1]: a straight rise over `warmup`, then a cosine to 0."""
+    if progress < warmup:
+        return progress / warmup
+    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+
+
+def train_teacher(
+    *,
+    dataset: Dataset,
+    architecture: str,
+    config: TeacherConfig,
+    threat: ThreatModel,
+    seed: int,
+    device: torch.device,
+    precision: Precision,
+    on_epoch: OnEpoch = lambda epoch, numbers: None,
+    on_step: Progress = lambda stage, done, total: None,
+) -> nn.Module:
+    """Train a robust network on a dataset's training images.
+
+    Args:
+        dataset: its training split is loaded into the device's memory.
+        architecture: a name of `dfrd-bench list students`.
+        config: the hyper-parameters.
+        threat: the ball the network must withstand.
+        seed: of every random draw (weights, order, augmentation, starts); the global random state stays as it was.
+        device: where to train.
+        precision: arithmetic of forward passes; the weights are float32.
+        on_epoch: called after each epoch with its mean loss.
+        on_step: called after each step within an epoch.
+
+    Returns:
+        The averaged network in eval mode, on the device.
+
+    Raises:
+        DfrdBenchError: no such architecture.
+    """
+    loaded = dataset.load("train")
+    images = LabelledImages(loaded.images.to(device), loaded.labels.to(device))
+    network = build_network(
+        architecture, channels=dataset.info.shape[0], num_classes=dataset.info.num_classes, seed=seed
+    )
+    model = precision.place(network, device).train()
+    average = WeightAverage(model, config.ema)
+    generator = torch.Generator(device).manual_seed(seed)
+    adversary = Adversary(
+        eps=threat.eps,
+        step=config.inner_step or threat.step,
+        steps=config.inner_steps,
+        precision=precision,
+        generator=generator,
+    )
+    optimizer = torch.optim.SGD(
+        model.parameters(), config.lr, momentum=config.momentum, weight_decay=config.weight_decay, nesterov=True
+    )
+    loss_of = LOSSES[config.method]
+    batches = math.ceil(len(images) / config.batch_size)
+    for epoch in range(config.epochs):
+        total = torch.zeros((), device=device)
+        order = torch.randperm(len(images), generator=generator, device=device)
+        for position, index in enumerate(order.tensor_split(batches)):
+            share = one_cycle((epoch * batches + position + 1) / (config.epochs * batches + 1), config.warmup)
+            for group in optimizer.param_groups:
+                group["lr"] = config.lr * share
+            x = augment(images.floats(index), padding=config.padding, flip=dataset.info.mirrored, generator=generator)
+            loss = loss_of(model, x, images.labels[index], adversary, config)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            average.update(model)
+            total += loss.detach() * len(index)
+            on_step("training", position + 1, batches)
+        on_epoch(epoch, {"loss": total.item() / len(images)})
+    return average.model

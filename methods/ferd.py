@@ -1,0 +1,172 @@
+"""FERD: class reweighting, fairness-aware examples (FAEs) and uniform-target adversarial examples (UTAEs)."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dfrd_bench.distillation.adversaries import DivergenceAdversary
+from dfrd_bench.distillation.batchnorm import BatchNormStatistics
+from dfrd_bench.distillation.bottleneck import Bottleneck
+from dfrd_bench.distillation.conversion import Distillation, RobustDistillation
+from dfrd_bench.distillation.distiller import RELEASED
+from dfrd_bench.distillation.losses import decoupled_kl, kl, kl_from_uniform_per_image, rslad
+from dfrd_bench.distillation.reweighting import STEPS_BASED, Strategy, class_means, distribution, probe
+from dfrd_bench.distillation.split import SplitTeacher
+from dfrd_bench.distillation.synthesis import SynthesisConfig, SynthesizeThenDistill
+from dfrd_bench.method import MethodConfig, Reference, param
+from dfrd_bench.problem import Problem
+
+
+class FERDConfig(SynthesisConfig):
+    """FERD's hyper-parameters; every default is the paper's CIFAR-10 value."""
+
+    conditional: bool = param(True, "append the one-hot label to the code: g(z, y)", "paper, algorithm 1")
+    # Generator (eq. 9)
+    lambda_adv: float = param(1.0, "λ_adv, weight of the student-teacher disagreement", "paper, section 5.1", ge=0)
+    lambda_bn: float = param(5.0, "λ_bn, weight of the BatchNorm distance", "paper, section 5.1", ge=0)
+    lambda_oh: float = param(1.0, "λ_oh, weight of the one-hot cross-entropy", "paper, section 5.1", ge=0)
+    lambda_uni: float = param(5.0, "λ_uni, weight of the uniformity of non-robust features", "paper, section 5.1", ge=0)
+    bn_models: Literal["teacher", "both"] = param(
+        "teacher", "whose BatchNorm L_bn matches", "paper: both; released code: teacher"
+    )
+    # Component switches (table 3)
+    reweighting: bool = param(True, "class reweighting on", "paper, table 3")
+    fae: bool = param(True, "fairness-aware examples on; off sets λ_uni to 0", "paper, table 3")
+    utae: bool = param(True, "uniform-target adversarial examples on; off sets γ to 0", "paper, table 3")
+    # Reweighting (eq. 1-2, A.6)
+    strategy: Strategy = param("softmax", "from vulnerability to class probabilities", "paper, section 4.2 and A.6")
+    margin: Literal["logits", "probabilities"] = param(
+        "logits", "what the adversarial margin is taken of", "paper, eq. 1"
+    )
+    class_temperature: float = param(1.0, "softmax temperature of the class probabilities", "paper, section 4.2", gt=0)
+    probe_steps: int = param(20, "PGD steps on the teacher behind the margins", "paper, section 4.2", ge=1)
+    # Non-robust features (eq. 3-7)
+    layer: str = param("last", "l: where the teacher is split; the last convolutional block", "paper, table 9")
+    bottleneck_beta: float = param(0.3, "β of the information bottleneck", RELEASED, ge=0)
+    bottleneck_lr: float = param(0.1, "Adam learning rate of the noise scale λ_r", RELEASED, gt=0)
+    bottleneck_steps: int = param(50, "Adam steps of the noise scale λ_r", RELEASED, ge=1)
+    bottleneck_penalty: Literal["sum", "half-mean"] = param(
+        "sum", "compression summed over channels, or halved and averaged", "paper, eq. 5; released code: half-mean"
+    )
+    bottleneck_ceiling: Literal["image", "batch"] = param(
+        "image", "largest channel variance of the image, or of the batch", "paper, eq. 6; released code: batch"
+    )
+    # Distillation (eq. 10-11)
+    gamma: float = param(0.5, "γ, weight of the uniform-target constraint", "paper, section 5.1", ge=0)
+    attack_model: Literal["student", "teacher"] = param(
+        "student", "who UTAEs attack", "released code: student; eq. 10 as printed: teacher"
+    )
+    loss: Literal["kl", "dkl"] = param(
+        "kl",
+        "divergence in L_adv: KL, or decoupled KL (the same as KL for the student)",
+        "paper, eq. 8; released code: dkl",
+    )
+    adversarial_weight: float = param(1 / 6, "λ2 of eq. 11; λ1 is the rest", "paper, section 5.1", ge=0, le=1)
+
+
+class FERD(SynthesizeThenDistill):
+    """FERD: fairness-enhanced data-free robustness distillation."""
+
+    Config = FERDConfig
+    reference = Reference(
+        "FERD: Fairness-Enhanced Data-Free Adversarial Robustness Distillation",
+        "ICLR 2026 submission",
+        "arXiv:2509.20793",
+    )
+
+    def __init__(self, problem: Problem, config: MethodConfig) -> None:
+        super().__init__(problem, config)
+        self.ferd = c = cast(FERDConfig, config)
+        models = [problem.teacher, problem.student] if c.bn_models == "both" else [problem.teacher]
+        self.statistics = [BatchNormStatistics(m, "ferd's L_bn (lambda_bn)") for m in models] if c.lambda_bn else []
+        self.split = SplitTeacher(problem.teacher, c.layer)
+        self.bottleneck = Bottleneck(
+            beta=c.bottleneck_beta,
+            lr=c.bottleneck_lr,
+            steps=c.bottleneck_steps,
+            penalty=c.bottleneck_penalty,
+            ceiling=c.bottleneck_ceiling,
+        )
+        self.vulnerability = torch.zeros(problem.num_classes, device=problem.device)  # D_c (eq. 2), or κ_c (eq. 26)
+        self.probabilities = super().class_probabilities()
+
+    def class_probabilities(self) -> Tensor:
+        """P of section 4.2: uniform at first, then by vulnerability."""
+        return self.probabilities
+
+    def generator_loss(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """λ_adv·L_adv + λ_bn·L_bn + λ_oh·L_oh + λ_uni·L_uni (eq. 9).
+
+        L_adv enters with a minus: the paper prints KL(f^T, f^S) in a sum that is minimised, and wants it to "encourage
+        divergence", which only the negative sign does.
+        """
+        c, teacher = self.ferd, self.problem.teacher
+        with ExitStack() as recording:
+            recording.enter_context(self.split.record())
+            for statistics in self.statistics:
+                recording.enter_context(statistics.record())
+            z_teacher, z_student = teacher(x), self.student(x)
+        terms = {"adv": -c.lambda_adv * self.disagreement(z_teacher, z_student)}
+        terms["oh"] = c.lambda_oh * F.cross_entropy(z_teacher.float(), labels)
+        if c.lambda_bn:
+            terms["bn"] = c.lambda_bn * torch.stack([s.distance() for s in self.statistics]).sum()
+        if c.fae and c.lambda_uni:
+            terms["uni"] = c.lambda_uni * self.uniformity(self.split.features, labels)
+        return terms
+
+    def disagreement(self, z_teacher: Tensor, z_student: Tensor) -> Tensor:
+        """L_adv of eq. 8: logits [N, K] twice -> scalar."""
+        if self.ferd.loss == "kl":
+            return kl(z_teacher, z_student)
+        return decoupled_kl(z_teacher, z_student, (z_teacher.float() / 100).softmax(dim=1).detach())
+
+    def uniformity(self, features: Tensor, labels: Tensor) -> Tensor:
+        """L_uni = KL(U, f_{l+}(Z_nr)) (eq. 7): what non-robust features alone predict, [N, C, H, W] -> scalar."""
+        scale = self.bottleneck.noise_scale(self.split.head, features, labels, self.rng)
+        non_robust = self.bottleneck.non_robust(scale, features) * features
+        return kl_from_uniform_per_image(self.split.head(non_robust)).mean()
+
+    def after_synthesis(self, x: Tensor, labels: Tensor) -> dict[str, float]:
+        """Reweight the classes by the teacher's margins on the attacked batch (eq. 1-2, A.6)."""
+        c = self.ferd
+        if c.reweighting and c.strategy != "uniform":
+            margins, steps = probe(
+                self.problem.teacher,
+                self.problem.precision.images(x),
+                labels,
+                self.problem,
+                steps=c.probe_steps,
+                probabilities=c.margin == "probabilities",
+                generator=self.rng,
+            )
+            values = steps if c.strategy in STEPS_BASED else -margins
+            self.vulnerability = class_means(values, labels, self.vulnerability)
+            self.probabilities = distribution(
+                self.vulnerability, c.strategy, steps=c.probe_steps, temperature=c.class_temperature
+            ).float()
+        p = self.probabilities
+        weights = {f"p/{k}": float(share) for k, share in enumerate(p)}
+        return {"p_entropy": float(torch.special.entr(p).sum()), **weights}
+
+    def make_distillation(self) -> Distillation:
+        """λ1·KL(f^T(x_F), f^S(x_F)) + λ2·KL(f^T(x_F), f^S(x_U)) (eq. 11), on UTAEs (eq. 10)."""
+        c = cast(FERDConfig, self.config)
+        if not c.conversion:
+            return super().make_distillation()
+        ascent = DivergenceAdversary(
+            problem=self.problem, steps=c.attack_steps, step=c.attack_step, gamma=c.gamma if c.utae else 0.0
+        )
+
+        def adversary(student: nn.Module, x: Tensor, teacher_logits: Tensor, generator: torch.Generator) -> Tensor:
+            attacked = student if c.attack_model == "student" else self.problem.teacher
+            return ascent(attacked, x, teacher_logits, generator)
+
+        return RobustDistillation(
+            adversary, partial(rslad, adversarial_weight=c.adversarial_weight, reduction=c.reduction)
+        )

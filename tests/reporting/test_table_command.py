@@ -1,0 +1,147 @@
+"""`dfrd-bench table`, from folders to output."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from table_records import make_record, write_record
+
+from dfrd_bench import DfrdBenchError
+from dfrd_bench.cli.table import FORMATS, table
+from dfrd_bench.reporting import rendering, runs
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(table, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    folder = tmp_path / "results"
+    for method, value in (("ferd", 0.5), ("zskt", 0.4)):
+        write_record(folder, make_record({"pgd20": (value, 0.2, 0.3), "clean": (0.9, 0.8, 0.1)}, method=method))
+    return folder
+
+
+def test_the_table_is_printed_plain_when_nobody_watches(results: Path) -> None:
+    outcome = invoke(results)
+    assert outcome.exit_code == 0
+    assert "50.00" in outcome.stdout
+    assert "\x1b" not in outcome.stdout
+
+
+def test_attacks_can_be_chosen(results: Path) -> None:
+    assert "Clean" not in invoke(results, "--attacks", "pgd20").stdout
+    assert isinstance(invoke(results, "--attacks", "fgsm").exception, DfrdBenchError)
+
+
+def test_an_invalid_record_is_named_and_the_rest_printed(results: Path) -> None:
+    bad = results / "x" / "record.json"
+    bad.parent.mkdir()
+    bad.write_text('{"created": 1}')
+    outcome = invoke(results)
+    assert outcome.exit_code == 0
+    assert outcome.stderr.startswith(f"Skipped: {bad} is not a valid record")
+    assert outcome.stderr.count("\n") == 1
+    assert "FERD" in outcome.stdout
+    assert "Skipped" not in outcome.stdout
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]"])
+def test_folders_without_a_valid_record_are_refused_in_one_line(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "record.json").write_text(content)
+    error = invoke(tmp_path).exception
+    assert isinstance(error, DfrdBenchError)
+    assert "\n" not in str(error)
+
+
+def test_a_folder_that_does_not_exist_is_refused_even_beside_a_good_one(results: Path) -> None:
+    error = invoke(results, results / "nowhere").exception
+    assert isinstance(error, DfrdBenchError)
+    assert "nowhere" in str(error)
+
+
+def test_overlapping_folders_count_each_run_once(results: Path) -> None:
+    assert invoke(results, results / "digits").stdout == invoke(results).stdout
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_every_format_reaches_a_file_unchanged(results: Path, tmp_path: Path, style: str) -> None:
+    target = tmp_path / "new" / "table.txt"
+    outcome = invoke(results, "--format", style, "--output", target)
+    assert outcome.stdout == f"Wrote {target}.\n"
+    assert target.read_text(encoding="utf-8") == invoke(results, "--format", style).stdout
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+
+
+def test_formats_offered_are_the_formats_there_are() -> None:
+    assert set(FORMATS) == set(rendering.FORMATS)
+
+
+def test_csv_says_on_stderr_what_must_not_be_compared(results: Path) -> None:
+    write_record(results, make_record({"pgd20": (0.4, 0.2, 0.3)}, method="cmi", sha256="b" * 64))
+    outcome = invoke(results, "--format", "csv")
+    assert "Not comparable" in outcome.stderr
+    assert "Not comparable" not in outcome.stdout
+    assert "Not comparable" in invoke(results).stdout
+
+
+def test_teachers_alone_need_the_option(tmp_path: Path) -> None:
+    write_record(tmp_path, make_record({"pgd20": (0.4, 0.2, 0.3)}, kind="teacher"))
+    assert "--teacher" in str(invoke(tmp_path).exception)
+    assert "Teacher (wrn-10-2)" in invoke(tmp_path, "--teacher").stdout
+
+
+def test_a_shipped_teacher_stands_in_for_a_missing_record(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "files", lambda package: tmp_path)
+    assert "No record of teacher wrn-teacher" in invoke(results, "--teacher").stdout
+    (tmp_path / "weights").mkdir()
+    shipped = tmp_path / "weights" / "wrn-teacher.record.json"
+    record = make_record({"pgd20": (0.7, 0.2, 0.3)}, kind="teacher")
+    shipped.write_text(json.dumps(record.model_dump(mode="json")))
+    outcome = invoke(results, "--teacher")
+    assert "70.00" in outcome.stdout
+    assert "No record" not in outcome.stdout
+    assert "70.00" not in invoke(results).stdout
+    write_record(results, make_record({"pgd20": (0.75, 0.2, 0.3)}, kind="teacher"))
+    outcome = invoke(results, "--teacher")
+    assert "75.00" in outcome.stdout
+    assert "70.00" not in outcome.stdout
+    shipped.write_text("{}")
+    (results / "digits" / "wrn-teacher" / "wrn-10-2").rename(tmp_path / "elsewhere")
+    assert "damaged" in str(invoke(results, "--teacher").exception)
+
+
+def test_a_teacher_that_is_a_path_is_not_looked_for_in_the_package() -> None:
+    assert runs.shipped_teacher("/etc/../x") is None
+    assert runs.shipped_teacher("../weights/x") is None
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_no_table_imports_torch(results: Path, style: str) -> None:
+    code = (
+        "import sys; from dfrd_bench.cli.table import table\n"
+        f"table([{str(results)!r}, '--teacher', '--format', {style!r}], standalone_mode=False)\n"
+        "assert not {'torch', 'torchvision', 'robustbench'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from dfrd_bench.cli.table import table\n"
+        "table(['--help'], standalone_mode=False)\n"
+        "assert not {'torch', 'pandas', 'numpy', 'pydantic', 'rich', 'tabulate'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Examples:" in done.stdout

@@ -1,0 +1,288 @@
+"""Rows, columns, means, marks and warnings of the papers' table."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Iterable
+
+import pytest
+from table_records import make_record
+
+from dfrd_bench import DfrdBenchError
+from dfrd_bench.records import Record
+from dfrd_bench.reporting.comparability import level
+from dfrd_bench.reporting.layout import Cell, Column, ResultTable, display_name
+from dfrd_bench.reporting.tables import build_tables
+
+PGD = {metric: Column("pgd20", metric) for metric in ("average", "worst_class", "worst_10", "nsd")}
+
+# FERD, table 1, ResNet-18; _second best_, as printed there. FERD is bold throughout.
+PAPER = """
+zskt 65.48 32.20 0.266 29.80 5.00 0.563 29.35 4.50 0.591 15.84 1.80 0.714 17.16 2.20 0.740
+cmi 68.29 51.20 0.161 33.34 19.50 0.337 28.97 16.00 0.392 21.74 11.00 0.453 26.85 14.60 0.419
+deepinv 71.22 _58.90_ _0.124_ 38.60 22.50 0.303 27.83 14.30 0.381 27.92 13.80 _0.406_ 25.19 11.60 0.422
+fast 72.20 57.80 0.132 _43.96_ _26.90_ _0.295_ _39.60_ _22.40_ _0.328_ 28.03 _14.00_ 0.434 33.24 17.70 0.401
+dfhl _74.42_ 58.60 0.129 41.67 24.30 0.298 36.91 19.30 0.344 29.45 13.40 0.408 _36.39_ _18.50_ _0.351_
+ferd 79.26 65.90 0.105 51.09 31.30 0.237 42.68 23.50 0.298 36.17 19.00 0.338 40.12 20.80 0.325
+"""
+ATTACKS = ("clean", "fgsm", "pgd20", "cw", "autoattack")
+
+
+def tables_of(*records: Record, **options: object) -> list[ResultTable]:
+    return build_tables([(f"run{i}", record) for i, record in enumerate(records)], **options)  # type: ignore[arg-type]
+
+
+def only(*records: Record, **options: object) -> ResultTable:
+    (table,) = tables_of(*records, **options)
+    return table
+
+
+def by_label(table: ResultTable, column: Column) -> dict[str, Cell]:
+    return {row.label: row.cells[column] for row in table.rows}
+
+
+def pgd(average: float, worst: float = 0.1, nsd: float | None = 0.5) -> dict[str, tuple[float, float, float | None]]:
+    return {"pgd20": (average, worst, nsd)}
+
+
+def test_the_papers_table_gets_the_papers_marks() -> None:
+    records, printed, underlined = [], {}, set()
+    for line in PAPER.strip().splitlines():
+        method, *cells = line.split()
+        values = [float(cell.strip("_")) for cell in cells]
+        attacks = {
+            name: (values[3 * i] / 100, values[3 * i + 1] / 100, values[3 * i + 2]) for i, name in enumerate(ATTACKS)
+        }
+        records.append(make_record(attacks, method=method))
+        printed[display_name(method)] = [cell.strip("_") for cell in cells]
+        underlined |= {(display_name(method), i) for i, cell in enumerate(cells) if cell.startswith("_")}
+    table = only(*random.Random(0).sample(records, len(records)))
+    rows = {row.label: [row.cells[column] for column in table.columns] for row in table.rows}
+
+    assert {name: [cell.text for cell in cells] for name, cells in rows.items()} == printed
+    assert list(rows) == ["ZSKT", "CMI", "DeepInv", "Fast", "DFHL", "FERD"]
+    assert {name for name, cells in rows.items() for cell in cells if cell.mark == "best"} == {"FERD"}
+    ours = {(name, i) for name, cells in rows.items() for i, cell in enumerate(cells) if cell.mark == "second"}
+    assert ours - underlined == {("DFHL", 9)}  # the paper forgot its second-best CW∞ average, 29.45
+    assert not underlined - ours
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_marks_agree_with_brute_force_over_the_printed_values(seed: int) -> None:
+    draw = random.Random(seed)
+    records = [
+        make_record(
+            pgd(draw.randrange(4) / 10, draw.randrange(3) / 10, draw.choice([None, 0.1, 0.2, 0.2004])), method=f"m{i}"
+        )
+        for i in range(draw.randint(2, 6))
+    ]
+    table = only(*records)
+    for column in table.columns:
+        cells = [row.cells[column] for row in table.rows]
+        values = [float(cell.text) for cell in cells if cell.text != "–"]
+        sign = -1 if column.metric == "nsd" else 1
+        for cell in cells:
+            if cell.text == "–" or len(values) < 2:
+                assert cell.mark is None
+                continue
+            better = {value for value in values if sign * value > sign * float(cell.text)}
+            assert cell.mark == {0: "best", 1: "second"}.get(len(better))
+
+
+def test_equal_printed_values_share_the_mark_though_the_numbers_differ() -> None:
+    table = only(
+        make_record(pgd(0.50001), method="a"), make_record(pgd(0.50004), method="b"), make_record(pgd(0.4), method="c")
+    )
+    marks = {label: cell.mark for label, cell in by_label(table, PGD["average"]).items()}
+    assert marks == {"A": "best", "B": "best", "C": "second"}
+
+
+def test_lower_nsd_is_better_and_an_undefined_one_does_not_compete() -> None:
+    table = only(
+        make_record(pgd(0.5, 0.1, 0.3), method="a"),
+        make_record(pgd(0.5, 0.1, 0.2), method="b"),
+        make_record(pgd(0.0, 0.0, None), method="c"),
+    )
+    cells = by_label(table, PGD["nsd"])
+    assert {label: (cell.text, cell.mark) for label, cell in cells.items()} == {
+        "A": ("0.300", "second"),
+        "B": ("0.200", "best"),
+        "C": ("–", None),
+    }
+    assert any(line.startswith("– undefined") for line in table.legend)
+
+
+def test_a_value_without_rival_is_not_marked() -> None:
+    assert {cell.mark for row in only(make_record(pgd(0.5))).rows for cell in row.cells.values()} == {None}
+
+
+def test_students_do_not_compete_with_each_other() -> None:
+    records = [
+        make_record(pgd(value), method=method, student=student)
+        for value, method, student in [(0.1, "a", "s"), (0.2, "b", "s"), (0.8, "a", "t"), (0.9, "b", "t")]
+    ]
+    table = only(*records)
+    assert [group.student for group in table.groups] == ["s", "t"]
+    assert [row.cells[PGD["average"]].mark for row in table.rows] == ["second", "best", "second", "best"]
+
+
+def test_a_teacher_leads_each_group_and_never_wins() -> None:
+    records = [
+        make_record(pgd(0.99, 0.99, 0.0), kind="teacher"),
+        *(make_record(pgd(0.1 * i), method=f"m{i}", student=s) for i in (1, 2, 3) for s in "st"),
+    ]
+    table = only(*records, teachers=True)
+    assert [row.label for row in table.rows] == 2 * ["Teacher (wrn-10-2)", "M1", "M2", "M3"]
+    assert [row.cells[PGD["average"]].mark for row in table.rows] == 2 * [None, None, "second", "best"]
+    assert all(row.kind == "student" for row in only(*records).rows)
+
+
+def test_a_wanted_but_missing_teacher_is_named_with_the_command_that_makes_it() -> None:
+    table = only(make_record(pgd(0.5)), teachers=True)
+    assert any("dfrd-bench evaluate --teacher wrn-teacher --dataset digits" in note for note in table.notes)
+    assert not only(make_record(pgd(0.5))).notes
+
+
+def test_seeds_become_mean_and_sample_standard_deviation() -> None:
+    values = [0.5, 0.53, 0.58]
+    table = only(*(make_record(pgd(value, value / 2, value / 4), seed=seed) for seed, value in enumerate(values)))
+    (row,) = table.rows
+    assert row.seeds == (0, 1, 2)
+    for metric, scale in (("average", 1.0), ("worst_class", 0.5), ("nsd", 0.25)):
+        cell = row.cells[PGD[metric]]
+        assert cell.mean == pytest.approx(scale * statistics.mean(values))
+        assert cell.std == pytest.approx(scale * statistics.stdev(values))
+    average, nsd = row.cells[PGD["average"]], row.cells[PGD["nsd"]]
+    assert (average.text, average.spread) == ("53.67", "4.04")  # sqrt((3.667² + 0.667² + 4.333²) / 2) = 4.041
+    assert (nsd.text, nsd.spread) == ("0.134", "0.010")
+    assert "Mean ± sample standard deviation over seeds (ddof = 1)." in table.legend
+
+
+def test_a_mean_over_seeds_is_undefined_if_one_seed_is() -> None:
+    table = only(make_record(pgd(0.5)), make_record(pgd(0.0, 0.0, None), seed=1))
+    assert table.rows[0].cells[PGD["nsd"]].text == "–"
+    assert table.rows[0].cells[PGD["average"]].text == "25.00"
+
+
+@pytest.mark.parametrize(
+    ("classes", "metric", "title"), [(99, "worst_class", "Worst ↑"), (100, "worst_10", "Worst-10% ↑")]
+)
+def test_from_100_classes_on_worst_means_the_worst_tenth(classes: int, metric: str, title: str) -> None:
+    table = only(make_record(pgd(0.5, 0.2), classes=classes))
+    column = table.columns[1]
+    assert (column.metric, column.title) == (metric, title)
+    assert table.rows[0].cells[column].text == {"worst_class": "20.00", "worst_10": "21.00"}[metric]
+
+
+def test_attacks_come_in_the_papers_order_then_by_name_and_only_if_run() -> None:
+    table = only(
+        make_record(dict.fromkeys(("zoo", "cw_l2", "autoattack", "clean"), (0.5, 0.1, 0.1)), method="a"),
+        make_record(dict.fromkeys(("cw", "pgd20"), (0.5, 0.1, 0.1)), method="b"),
+    )
+    assert table.attacks == ("clean", "pgd20", "cw", "autoattack", "cw_l2", "zoo")
+    assert by_label(table, PGD["average"])["A"].text == "·"
+    assert "· not run." in table.legend
+
+
+def test_chosen_attacks_keep_the_order_and_unknown_ones_are_refused() -> None:
+    record = make_record(dict.fromkeys(ATTACKS, (0.5, 0.1, 0.1)))
+    assert only(record, attacks=["pgd20", "clean"]).attacks == ("clean", "pgd20")
+    with pytest.raises(DfrdBenchError, match="Did you mean 'pgd20'"):
+        tables_of(record, attacks=["pgd-20"])
+    with pytest.raises(DfrdBenchError, match="at least one"):
+        tables_of(record, attacks=[])
+
+
+def test_datasets_and_teachers_get_tables_of_their_own() -> None:
+    pairs = [("b", "t"), ("a", "u"), ("a", "t"), ("b", "t")]
+    tables = tables_of(*(make_record(pgd(0.5), dataset=d, teacher=t, seed=i) for i, (d, t) in enumerate(pairs)))
+    assert [(table.dataset, table.teacher, len(table.rows)) for table in tables] == [
+        ("a", "t", 1),
+        ("a", "u", 1),
+        ("b", "t", 1),
+    ]
+
+
+def test_default_comes_first_and_variants_are_named() -> None:
+    records = [make_record(pgd(0.5), variant=v, config={"v": v}) for v in ("utae=false", "default", "fae=false")]
+    assert [row.label for row in only(*records).rows] == ["FERD", "FERD (fae=false)", "FERD (utae=false)"]
+
+
+def test_different_hyperparameters_are_never_averaged() -> None:
+    records = [make_record(pgd(e / 1000), seed=s, config={"epochs": e, "lr": 0.1}) for e in (30, 220) for s in (0, 1)]
+    table = only(*records)
+    assert {row.label: row.seeds for row in table.rows} == {"FERD (epochs=220)": (0, 1), "FERD (epochs=30)": (0, 1)}
+    many = only(*(make_record(pgd(0.5), config=dict.fromkeys("abc", value)) for value in (1, 2)))
+    alike = only(*(make_record(pgd(0.5), config={"a": 40 * "x" + end}) for end in "yz"))
+    for labels in ([row.label for row in many.rows], [row.label for row in alike.rows]):
+        assert len(set(labels)) == 2
+        assert all(label.startswith("FERD (settings ") for label in labels)
+
+
+def test_a_run_found_twice_counts_once() -> None:
+    table = only(make_record(pgd(0.5)), make_record(pgd(0.5)))
+    assert (table.rows[0].seeds, table.notes) == ((0,), ())
+    table = only(make_record(pgd(0.5)), make_record(pgd(0.6)))
+    assert table.rows[0].cells[PGD["average"]].text == "50.00"
+    assert table.notes == ("Two records of one run differ; run0 is shown, run1 is not.",)
+
+
+def test_an_attack_run_for_some_seeds_only_is_noted() -> None:
+    both = {**pgd(0.5), "clean": (0.9, 0.8, 0.1)}
+    table = only(make_record(both), make_record(pgd(0.6), seed=1))
+    assert table.notes == ("FERD on wrn-10-1: Clean was run for 1 of 2 seeds only.",)
+
+
+@pytest.mark.parametrize(
+    ("difference", "said"),
+    [
+        ({"sha256": "b" * 64}, "teacher weights (sha256). CMI on wrn-10-1: bbbbbbbb; the others: aaaaaaaa."),
+        ({"digest": "c" * 64}, "test images (digest). CMI on wrn-10-1: cccccccc; the others: dddddddd."),
+        (
+            {"eps": 8 / 255},
+            "threat model. CMI on wrn-10-1: L∞, ε = 8/255, step 2/255; the others: L∞, ε = 0.2, step 0.05.",
+        ),
+        ({"parameters": {"steps": 10}}, "settings of PGD-20. CMI on wrn-10-1: steps=10; the others: none."),
+    ],
+)
+def test_rows_that_must_not_be_compared_are_named(difference: dict[str, object], said: str) -> None:
+    records = [make_record(pgd(0.5), method=method) for method in ("ferd", "zskt", "fast")]
+    assert only(*records).warnings == ()
+    table = only(*records, make_record(pgd(0.5), method="cmi", **difference))  # type: ignore[arg-type]
+    assert table.warnings == (f"Not comparable: the rows do not share the same {said}",)
+
+
+def test_a_teacher_row_with_other_weights_is_named() -> None:
+    table = only(
+        make_record(pgd(0.5)),
+        make_record(pgd(0.4), method="zskt"),
+        make_record(pgd(0.9), kind="teacher", sha256="b" * 64),
+        teachers=True,
+    )
+    assert any("Teacher (wrn-10-2): bbbbbbbb" in warning for warning in table.warnings)
+
+
+def test_warnings_inside_records_are_pointed_at() -> None:
+    table = only(make_record(pgd(0.5), warnings=("autoattack: zero gradients",)), make_record(pgd(0.5), method="zskt"))
+    assert table.warnings == ("Runs of these rows carry warnings of their own, see record.json: FERD on wrn-10-1.",)
+
+
+def test_the_legend_says_on_what_against_what_and_from_whom() -> None:
+    text = " ".join(only(make_record(pgd(0.5))).legend)
+    said: Iterable[str] = ("10 classes, 900 test images", "ε = 0.2, step 0.05", "Teacher wrn-teacher, sha256 aaaaaaaa.")
+    assert all(part in text for part in said)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(8 / 255, "8/255"), (2 / 255, "2/255"), (0.2, "0.2"), (0.05, "0.05"), (0.0312, "0.0312")]
+)
+def test_perturbation_sizes_read_as_people_write_them(value: float, text: str) -> None:
+    assert level(value) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("ferd", "FERD"), ("deepinv", "DeepInv"), ("fast", "Fast"), ("new", "NEW")]
+)
+def test_methods_are_called_as_in_the_papers(name: str, shown: str) -> None:
+    assert display_name(name) == shown
