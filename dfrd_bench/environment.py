@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import resource
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -59,11 +58,15 @@ def describe_environment(device: torch.device) -> EnvironmentRecord:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: the most the CUDA allocator held since the run began, or the process's largest resident size on a CPU."""
+    """Bytes: the most the CUDA allocator held since the run began, or the process's largest size on a CPU (0: unknown)."""
     import torch
 
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

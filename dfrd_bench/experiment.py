@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dfrd_bench.attacks import STANDARD_ATTACKS
 from dfrd_bench.checkpoint import Checkpoint, History, State
 from dfrd_bench.environment import choose_device, peak_memory
 from dfrd_bench.errors import DfrdBenchError, unknown_name
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from dfrd_bench.method import Method, MethodConfig
 
 log = logging.getLogger(__name__)
-STANDARD_ATTACKS = ("clean", "fgsm", "pgd20", "cw", "autoattack")
 CHECKPOINT_SECONDS = 30.0
 
 
@@ -162,7 +162,7 @@ def run(
     dataset: str = "digits",
     *,
     results: str | Path = "results",
-    attacks: Sequence[str] | None = None,
+    attacks: Sequence[str] = STANDARD_ATTACKS,
     observer: Observer = SILENT,
     keep_checkpoint: bool = False,
     **request: Any,
@@ -186,13 +186,14 @@ def run(
     """
     from dfrd_bench.measurement import evaluate_run, measure
 
-    chosen = tuple(attacks) if attacks else STANDARD_ATTACKS
-    for name in chosen:
+    if not attacks:
+        raise DfrdBenchError("Name at least one attack.")
+    for name in attacks:
         ATTACKS.get(name)
     prepared = prepare(Request(method, dataset, **request))
     folder = prepared.spec.folder(Path(results))
     if (folder / RECORD_FILE).exists():
-        record = evaluate_run(folder, attacks=chosen, device=request.get("device", "auto"), observer=observer)
+        record = evaluate_run(folder, attacks=attacks, device=request.get("device", "auto"), observer=observer)
         return Finished(folder, record, cached=True)
     state = State(folder)
     state.write("training", spec=prepared.spec.model_dump(mode="json"))
@@ -203,7 +204,7 @@ def run(
         prepared.spec,
         prepared.problem.student,
         prepared.dataset,
-        attacks=chosen,
+        attacks=attacks,
         device=prepared.problem.device,
         weights_sha256=weights_sha256,
         training=training,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dfrd_bench.attacks import STANDARD_ATTACKS
 from dfrd_bench.datasets.base import Dataset
 from dfrd_bench.environment import choose_device, describe_environment
 from dfrd_bench.errors import DfrdBenchError
@@ -97,7 +98,7 @@ def measure(
 
 
 def evaluate_run(
-    folder: str | Path, *, attacks: Sequence[str], device: str = "auto", observer: Observer = SILENT
+    folder: str | Path, *, attacks: Sequence[str] = STANDARD_ATTACKS, device: str = "auto", observer: Observer = SILENT
 ) -> Record:
     """Add to a finished run's record the attacks it lacks; nothing is written when it lacks none.
 
@@ -140,7 +141,7 @@ def evaluate_teacher(
     *,
     dataset: str = "digits",
     architecture: str | None = None,
-    attacks: Sequence[str],
+    attacks: Sequence[str] = STANDARD_ATTACKS,
     results: str | Path = "results",
     device: str = "auto",
     observer: Observer = SILENT,
@@ -192,7 +193,7 @@ def evaluate_weights(
     *,
     architecture: str,
     dataset: str = "digits",
-    attacks: Sequence[str],
+    attacks: Sequence[str] = STANDARD_ATTACKS,
     threat: ThreatModel | None = None,
     device: str = "auto",
     observer: Observer = SILENT,

@@ -24,7 +24,7 @@ Examples:
 @options.teacher_arch
 @click.option("--arch", metavar="NAME", help="Architecture of a weights file (see `list students`).")
 @click.option("--dataset", default="digits", show_default=True, metavar="NAME", help="For a teacher or a weights file.")
-@options.attacks("clean,fgsm,pgd20,cw,autoattack")
+@options.attacks
 @options.device
 @options.results
 @options.quiet

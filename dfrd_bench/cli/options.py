@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
+from dfrd_bench.attacks import STANDARD_ATTACKS
 from dfrd_bench.errors import DfrdBenchError
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 results = click.option("--results", default="results", show_default=True, metavar="DIR", help="Folder of all results.")
 quiet = click.option("--quiet", is_flag=True, help="No progress, only the outcome.")
+attacks = click.option(
+    "--attacks",
+    default=",".join(STANDARD_ATTACKS),
+    show_default=True,
+    metavar="A,B,…",
+    help="Attacks to run (see `list attacks`).",
+)
 teacher_arch = click.option(
     "--teacher-arch", metavar="NAME", help="Architecture of a checkpoint: teacher (see `list students`)."
 )
-
-
-def attacks(default: str) -> Callable[[F], F]:
-    """The option `--attacks`, a comma-separated list."""
-    return click.option(
-        "--attacks", default=default, show_default=True, metavar="A,B,…", help="Attacks to run (see `list attacks`)."
-    )
 
 
 def names(text: str) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ Examples:
 @click.option(
     "--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "tf32", "bf16"]), help="Of training."
 )
-@options.attacks("clean,fgsm,pgd20,cw,autoattack")
+@options.attacks
 @options.device
 @options.results
 @click.option("--keep-checkpoint", is_flag=True, help="Keep the last checkpoint of the finished run.")

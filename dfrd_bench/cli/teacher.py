@@ -40,7 +40,7 @@ def teacher() -> None:
 @click.option(
     "--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "tf32", "bf16"]), help="Of training."
 )
-@options.attacks("clean,fgsm,pgd20,cw,autoattack")
+@options.attacks
 @options.device
 @click.option(
     "--output",
