@@ -248,6 +248,25 @@ def train(prepared: Prepared, folder: Path, observer: Observer) -> tuple[Trainin
         if time.monotonic() - saved > CHECKPOINT_SECONDS or epoch == epochs - 1:
             checkpoint.save(method, epoch + 1, seconds)
             saved = time.monotonic()
+    keep_samples(prepared, method, folder)
     last = {name: value for name, value in lines[-1].items() if name not in ("epoch", "seconds")}
     record = TrainingRecord(epochs=epochs, seconds=seconds, peak_memory_bytes=peak_memory(device), last=last)
     return record, write_weights(folder / WEIGHTS_FILE, method.student)
+
+
+def keep_samples(prepared: Prepared, method: Method, folder: Path) -> None:
+    """Leave some synthetic images in the folder, as numbers and as a picture."""
+    import torch
+
+    from dfrd_bench.reporting.samples import KEPT, PICTURE_FILE, Samples, draw_samples
+
+    images = method.sample(KEPT).float().clamp(0, 1)
+    with torch.no_grad():
+        confidence, classes = prepared.problem.teacher(images).softmax(dim=1).max(dim=1)
+    samples = Samples(
+        (images * 255).round().to(torch.uint8).cpu().contiguous().numpy(),
+        classes.cpu().numpy(),
+        confidence.cpu().numpy(),
+    )
+    samples.save(folder)
+    draw_samples(samples, prepared.dataset.info.class_names, folder / PICTURE_FILE)

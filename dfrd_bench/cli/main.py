@@ -15,6 +15,7 @@ COMMANDS = {
     "run": ("run", "Distill a student without data, evaluate and record it."),
     "table": ("table", "Print recorded runs as the papers' table."),
     "evaluate": ("evaluate", "Evaluate a run, a teacher or a weights file, adding what is missing."),
+    "samples": ("samples", "Draw the images a run synthesized."),
     "list": ("listing", "List methods, datasets, teachers, students or attacks."),
     "show": ("show", "Show a method: its paper and every hyper-parameter."),
     "teacher": ("teacher", "Train a robust teacher."),

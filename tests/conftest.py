@@ -1,0 +1,36 @@
+"""Fixtures that several rooms' tests share."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import tiny
+
+
+@pytest.fixture(scope="session")
+def net() -> nn.Module:
+    """A small convolutional network in eval mode, 10 classes, 8x8 grey images."""
+    return tiny.SmallConv().eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def batch(net: nn.Module) -> tuple[Tensor, Tensor]:
+    """200 random images and the classes `net` gives them."""
+    x = tiny.random_images(200)
+    return x, tiny.own_labels(net, x)
+
+
+@pytest.fixture
+def unmoved_rng() -> Iterator[None]:
+    """Fails the test that moves the global random state of Python, NumPy or PyTorch."""
+    before = (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state())  # noqa: NPY002
+    yield
+    assert random.getstate() == before[0]
+    assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), before[2])

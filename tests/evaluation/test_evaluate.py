@@ -1,0 +1,137 @@
+"""Running attacks by name: what is kept, what is restored, and what every attack together leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import tiny
+from dfrd_bench.datasets.base import LabelledImages
+from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.evaluation.evaluate import evaluate_model
+from dfrd_bench.problem import ThreatModel
+from dfrd_bench.records import EvaluationRecord, Predictions
+from dfrd_bench.registry import ATTACKS
+
+THREAT = ThreatModel(eps=0.03, step=0.0075)
+Evaluation = tuple[EvaluationRecord, Predictions, list[str]]
+
+
+@pytest.fixture
+def images(batch: tuple[Tensor, Tensor]) -> LabelledImages:
+    """200 images, 20 of them with a label the network does not give them."""
+    x, y = batch
+    return LabelledImages(x, torch.cat([(y[:20] + 1) % 10, y[20:]]))
+
+
+def evaluate(net: nn.Module, images: LabelledImages, attacks: list[str], **more: Any) -> Evaluation:
+    return evaluate_model(
+        net, images, num_classes=10, threat=THREAT, attacks=attacks, device=tiny.CPU, **more
+    )
+
+
+def test_clean_accuracy_is_the_share_of_right_labels(net: nn.Module, images: LabelledImages) -> None:
+    record, predictions, notes = evaluate(net, images, ["clean"])
+    assert record.attacks["clean"].average == 0.9
+    assert np.array_equal(predictions.labels, images.labels.numpy())
+    assert notes == []
+
+
+def test_worst_case_is_the_share_of_images_no_attack_breaks(net: nn.Module, images: LabelledImages) -> None:
+    record, predictions, _ = evaluate(net, images, ["clean", "fgsm", "pgd20", "cw"])
+    survivors = 0
+    for i, label in enumerate(images.labels.tolist()):
+        survivors += all(predicted[i] == label for predicted in predictions.attacks.values())
+    assert record.worst_case == survivors / 200
+    assert record.worst_case < min(attack.average for attack in record.attacks.values())
+
+
+def test_averages_follow_from_the_stored_predictions(net: nn.Module, images: LabelledImages) -> None:
+    record, predictions, _ = evaluate(net, images, ["fgsm", "pgd20"])
+    for name, attack in record.attacks.items():
+        hits = [p == y for p, y in zip(predictions.attacks[name], predictions.labels, strict=True)]
+        assert attack.average == sum(hits) / 200
+        assert sum(map(sum, attack.confusion)) == 200
+
+
+def test_known_attacks_are_kept_and_not_run_again(
+    net: nn.Module, images: LabelledImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, predictions, _ = evaluate(net, images, ["pgd20"])
+    asked: list[str] = []
+    get = ATTACKS.get
+
+    def watched(name: str) -> Any:
+        attack = get(name)
+
+        def call(*args: Any, **kwargs: Any) -> Tensor:
+            asked.append(name)
+            return attack(*args, **kwargs)
+
+        call.parameters = attack.parameters  # type: ignore[attr-defined]
+        return call
+
+    monkeypatch.setattr(ATTACKS, "get", watched)
+    more, all_predictions, _ = evaluate(net, images, ["pgd20", "fgsm"], known=(record, predictions))
+    assert set(asked) == {"fgsm"}
+    assert list(more.attacks) == ["pgd20", "fgsm"]
+    assert more.attacks["pgd20"] is record.attacks["pgd20"]
+    assert more.worst_case == np.mean(
+        (all_predictions.attacks["pgd20"] == images.labels.numpy())
+        & (all_predictions.attacks["fgsm"] == images.labels.numpy())
+    )
+    assert list(predictions.attacks) == ["pgd20"]  # what was handed in stays as it was
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_attacks_in_eval_mode_and_puts_the_mode_back(training: bool) -> None:
+    model = tiny.wide_resnet(1, 4).train(training)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    modes: list[bool] = []
+    model.register_forward_pre_hook(lambda module, _: modes.append(module.training))
+    labels = torch.zeros(5, dtype=torch.int64)
+    evaluate_model(
+        model,
+        LabelledImages(tiny.random_images(5), labels),
+        num_classes=4,
+        threat=THREAT,
+        attacks=["clean", "fgsm"],
+        device=tiny.CPU,
+    )
+    assert modes
+    assert not any(modes)
+    assert model.training is training
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_the_mode_is_put_back_after_a_failure(images: LabelledImages) -> None:
+    model = nn.Linear(3, 3).train()  # does not take images
+    with pytest.raises(RuntimeError):
+        evaluate(model, images, ["clean"])
+    assert model.training
+
+
+def test_an_unknown_attack_is_refused_before_any_is_run(net: nn.Module, images: LabelledImages) -> None:
+    called: list[str] = []
+    with pytest.raises(DfrdBenchError, match="Did you mean 'pgd20'"):
+        evaluate(net, images, ["clean", "pgd2"], on_batch=lambda *a: called.append(a[0]))
+    assert called == []
+
+
+def test_progress_ends_at_the_last_image_and_its_accuracy(net: nn.Module, images: LabelledImages) -> None:
+    calls: list[tuple[str, int, int, float]] = []
+    big = LabelledImages(torch.cat([images.images] * 2), torch.cat([images.labels] * 2))
+    record, _, _ = evaluate(net, big, ["clean"], on_batch=lambda *a: calls.append(a))
+    assert [call[1:3] for call in calls] == [(300, 400), (400, 400)]
+    assert calls[-1][3] == record.attacks["clean"].average
+
+
+def test_bytes_are_measured_as_the_floats_they_stand_for(net: nn.Module) -> None:
+    pixels = torch.randint(256, (30, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    labels = tiny.own_labels(net, pixels.double().div(255).float())
+    record, _, _ = evaluate(net, LabelledImages(pixels, labels), ["clean"])
+    assert record.attacks["clean"].average == 1.0
