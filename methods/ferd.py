@@ -27,6 +27,9 @@ class FERDConfig(SynthesisConfig):
     """FERD's hyper-parameters; every default is the paper's CIFAR-10 value."""
 
     conditional: bool = param(True, "append the one-hot label to the code: g(z, y)", "paper, algorithm 1")
+    reinitialise: bool = param(
+        False, "a fresh generator for every synthesis round", "paper, algorithm 1, line 1; released code: true"
+    )
     # Generator (eq. 9)
     lambda_adv: float = param(1.0, "λ_adv, weight of the student-teacher disagreement", "paper, section 5.1", ge=0)
     lambda_bn: float = param(5.0, "λ_bn, weight of the BatchNorm distance", "paper, section 5.1", ge=0)
@@ -52,7 +55,9 @@ class FERDConfig(SynthesisConfig):
     bottleneck_lr: float = param(0.1, "Adam learning rate of the noise scale λ_r", RELEASED, gt=0)
     bottleneck_steps: int = param(50, "Adam steps of the noise scale λ_r", RELEASED, ge=1)
     bottleneck_penalty: Literal["sum", "half-mean"] = param(
-        "sum", "compression summed over channels, or halved and averaged", "paper, eq. 5; released code: half-mean"
+        "half-mean",
+        "compression summed over channels, or halved and averaged as β = 0.3 is meant",
+        "paper, eq. 5: sum; released code",
     )
     bottleneck_ceiling: Literal["image", "batch"] = param(
         "image", "largest channel variance of the image, or of the batch", "paper, eq. 6; released code: batch"

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from torch import Tensor, nn
-
-import tiny
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +33,9 @@ def unmoved_rng() -> Iterator[None]:
     assert random.getstate() == before[0]
     assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), before[2])
+
+
+@pytest.fixture
+def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few test images, so that an evaluation takes no time."""
+    tiny.cut_digits(monkeypatch)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dfrd_bench.datasets.base import LabelledImages
+from dfrd_bench.datasets.digits import Digits
 from dfrd_bench.problem import DatasetInfo, Precision, Problem, ThreatModel
 from dfrd_bench.students.base import build_network
 from dfrd_bench.teachers.base import Loaded, TeacherSource
@@ -45,9 +52,14 @@ def own_labels(model: nn.Module, x: Tensor) -> Tensor:
 
 
 def wide_resnet(channels: int = 1, num_classes: int = 4, size: int = 8, seed: int = 0) -> nn.Module:
-    """An untrained WideResNet-10-1 in eval mode whose BatchNorm statistics are those of random images."""
+    """An untrained WideResNet-10-1 in eval mode whose BatchNorm statistics are those of random images.
+
+    Its last features vary and its logits differ as much as a trained network's.
+    """
     model = build_network("wrn-10-1", channels=channels, num_classes=num_classes, seed=seed).train()
     with torch.no_grad():
+        model.block3.layer[0].conv2.weight *= 2
+        model.fc.weight *= 8
         for batch in range(10):
             model(random_images(32, (channels, size, size), seed=1000 + batch))
     return model.eval()
@@ -87,6 +99,59 @@ def _small_conv(_argument: str, info: DatasetInfo, _architecture: str | None) ->
 without_batchnorm = TeacherSource("a teacher without BatchNorm", _small_conv)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left: its exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+def command(*args: str | Path) -> Outcome:
+    """Run `dfrd-bench` with these arguments in this process."""
+    from dfrd_bench.cli.main import main
+
+    code, out, err = 0, io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            main([str(arg) for arg in args])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
+def settings(**values: object) -> list[str]:
+    """`--set` options of a run that takes a second, and those given."""
+    small = {
+        "batch_size": 8,
+        "warmup_epochs": 0,
+        "synthesis_steps": 2,
+        "distillation_steps": 2,
+        "attack_steps": 2,
+        "probe_steps": 2,
+        "bottleneck_steps": 2,
+        "generator_width": 8,
+    }
+    return [part for name, value in {**small, **values}.items() for part in ("--set", f"{name}={value}")]
+
+
 def files_below(folder: Path) -> list[str]:
     """Every file below a folder, relative to it."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+FEW = 60
+
+
+def cut_digits(patch: pytest.MonkeyPatch, *, pictures: bool = False) -> None:
+    """Leave only the first few images of the digits' splits, and the picture of synthetic images undrawn (2 s)."""
+    load = Digits.load
+
+    def few(self: Digits, split: Literal["train", "test"]) -> LabelledImages:
+        whole = load(self, split)
+        return LabelledImages(whole.images[:FEW], whole.labels[:FEW])
+
+    patch.setattr(Digits, "load", few)
+    if not pictures:
+        patch.setattr("dfrd_bench.reporting.samples.draw_samples", lambda *_, **__: None)

@@ -1,18 +1,19 @@
-"""Adversarial examples to distill on: what to ascend, from where, by how much."""
+"""Perturbed examples to distill on: what to ascend, from where, by how much."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from dfrd_bench.attacks.projected_gradient import ascend
-from dfrd_bench.distillation.losses import kl_from_uniform_per_image, kl_per_image
+from dfrd_bench.distillation.losses import entropy_per_image, kl_from_uniform_per_image, kl_per_image
 from dfrd_bench.distillation.modes import frozen
 from dfrd_bench.problem import Problem
 
-START_NOISE = 0.001  # FERD A.8 and eq. 10: start at x + 0.001·N(0, I)
+START_NOISE = 0.001  # FERD A.8 and eq. 10, DFHL's released code: start at x + 0.001·N(0, I)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,3 +62,36 @@ class DivergenceAdversary:
                 steps=self.steps,
                 start=x + START_NOISE * noise,
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntropyAscent:
+    """Images a model is least sure about, anywhere in [0, 1]: high-entropy examples, HEEs (Yuan et al. 2024).
+
+    Attributes:
+        problem: precision; the threat model's ball is not used.
+        steps: number of steps.
+        step: length of a step.
+    """
+
+    problem: Problem
+    steps: int = 10
+    step: float = 0.03
+
+    def __call__(self, model: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
+        """High-entropy examples [N, C, H, W] near x.
+
+        Args:
+            model: the network to be unsure; in eval mode meanwhile.
+            x: images [N, C, H, W].
+            generator: draws the start.
+        """
+
+        def objective(images: Tensor) -> Tensor:
+            with self.problem.autocast():
+                logits = model(images)
+            return entropy_per_image(logits)
+
+        noise = torch.randn(x.shape, generator=generator, device=x.device)
+        with frozen(model):
+            return ascend(objective, x, eps=math.inf, step=self.step, steps=self.steps, start=x + START_NOISE * noise)

@@ -1,7 +1,8 @@
-"""How far a batch's feature statistics lie from those a network's BatchNorm layers remember."""
+"""What a network's BatchNorm layers see: how far a batch's statistics lie from those they remember, and image features."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,13 +11,16 @@ from torch import Tensor, nn
 
 from dfrd_bench.errors import DfrdBenchError
 
+Moments = tuple[Tensor, Tensor]
+"""(mean, biased variance) per channel, [C] each."""
 
-class BatchNormStatistics:
-    """Collects the batch mean and variance at the input of every BatchNorm2d layer of a network.
+
+class BatchNormRecorder(ABC):
+    """Measures what enters every BatchNorm2d layer of a network.
 
     Args:
         model: the network; hooks are on it only inside `record`.
-        owner: who asks, for the error message ("ferd's L_bn").
+        owner: who asks, for the error message ("ferd's L_bn (lambda_bn)").
 
     Raises:
         DfrdBenchError: the network has no BatchNorm layer with running statistics.
@@ -29,12 +33,11 @@ class BatchNormStatistics:
                 f"{owner} needs the running statistics of BatchNorm layers, and {type(model).__name__} has none: "
                 "set its weight to 0 or choose a teacher with BatchNorm."
             )
-        self._seen: dict[nn.BatchNorm2d, tuple[Tensor, Tensor]] = {}
 
     @contextmanager
     def record(self) -> Iterator[None]:
         """Forward passes inside this context are measured (the last one counts)."""
-        self._seen.clear()
+        self.forget()
         handles = [layer.register_forward_pre_hook(self._measure) for layer in self.layers]
         try:
             yield
@@ -44,19 +47,105 @@ class BatchNormStatistics:
 
     def _measure(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(layer, nn.BatchNorm2d)
-        variance, mean = torch.var_mean(inputs[0].float(), dim=(0, 2, 3), correction=0)  # [N, C, H, W] -> [C], [C]
+        self.measure(layer, inputs[0].float())
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Drop what the last recorded pass left."""
+
+    @abstractmethod
+    def measure(self, layer: nn.BatchNorm2d, features: Tensor) -> None:
+        """Called with a layer and its input [N, C, H, W] in float32."""
+
+
+class BatchNormStatistics(BatchNormRecorder):
+    """The batch mean and variance at the input of every BatchNorm2d layer, and how far they lie from the layer's own."""
+
+    def __init__(self, model: nn.Module, owner: str) -> None:
+        super().__init__(model, owner)
+        self._seen: dict[nn.BatchNorm2d, Moments] = {}
+
+    def forget(self) -> None:
+        self._seen.clear()
+
+    def measure(self, layer: nn.BatchNorm2d, features: Tensor) -> None:
+        variance, mean = torch.var_mean(features, dim=(0, 2, 3), correction=0)  # [N, C, H, W] -> [C], [C]
         self._seen[layer] = (mean, variance)
 
-    def measured(self) -> list[tuple[Tensor, Tensor]]:
+    def measured(self) -> list[Moments]:
         """Batch (mean, biased variance), [C] each, per layer in the order of the network's modules."""
         return [self._seen[layer] for layer in self.layers]
+
+    def compared(self) -> list[Moments]:
+        """What `distance` compares with the layers' running statistics: the batch's own."""
+        return self.measured()
 
     def distance(self) -> Tensor:
         """L_bn = Σ_l ‖μ_l(x) − μ_l‖₂ + ‖σ²_l(x) − σ²_l‖₂ (Yin et al. 2020; FERD eq. 8) of the recorded pass, a scalar."""
         terms = []
-        for layer, (mean, variance) in zip(self.layers, self.measured(), strict=True):
+        for layer, (mean, variance) in zip(self.layers, self.compared(), strict=True):
             assert layer.running_mean is not None
             assert layer.running_var is not None
             terms += [torch.linalg.vector_norm(mean - layer.running_mean)]
             terms += [torch.linalg.vector_norm(variance - layer.running_var)]
         return torch.stack(terms).sum()
+
+
+class MovingStatistics(BatchNormStatistics):
+    """Statistics of all rounds so far, not of one batch: m·(moving average) + (1 − m)·(batch) (Fang et al. 2022, released code).
+
+    So a single batch may differ from the training data, as long as all batches together do not.
+
+    Args:
+        model: the network.
+        owner: who asks, for the error message.
+        momentum: m, the weight of the past; until the first `remember` the batch counts alone.
+    """
+
+    def __init__(self, model: nn.Module, owner: str, *, momentum: float) -> None:
+        super().__init__(model, owner)
+        self.momentum = momentum
+        self._past: list[Moments] = []
+
+    def compared(self) -> list[Moments]:
+        """The moving average with the recorded batch mixed in."""
+        now = self.measured()
+        return [self._mixed(*pair) for pair in zip(self._past, now, strict=True)] if self._past else now
+
+    def _mixed(self, past: Moments, now: Moments) -> Moments:
+        return now[0].lerp(past[0], self.momentum), now[1].lerp(past[1], self.momentum)
+
+    def remember(self) -> None:
+        """End a round: the recorded batch enters the moving average."""
+        self._past = [(mean.detach(), variance.detach()) for mean, variance in self.compared()]
+
+    def state_dict(self) -> dict[str, list[Moments]]:
+        """The moving average."""
+        return {"past": self._past}
+
+    def load_state_dict(self, state: dict[str, list[Moments]]) -> None:
+        """Restore what `state_dict` returned."""
+        self._past = list(state["past"])
+
+
+class InstanceMeans(BatchNormRecorder):
+    """Features of single images: each channel's spatial mean at the input of every BatchNorm2d layer (Fang et al. 2021)."""
+
+    def __init__(self, model: nn.Module, owner: str) -> None:
+        super().__init__(model, owner)
+        self._seen: dict[nn.BatchNorm2d, Tensor] = {}
+
+    @property
+    def width(self) -> int:
+        """F, the length of a feature vector."""
+        return sum(layer.num_features for layer in self.layers)
+
+    def forget(self) -> None:
+        self._seen.clear()
+
+    def measure(self, layer: nn.BatchNorm2d, features: Tensor) -> None:
+        self._seen[layer] = features.mean(dim=(2, 3))  # [N, C, H, W] -> [N, C]
+
+    def features(self) -> Tensor:
+        """One vector per image of the recorded pass, [N, F], attached to its graph."""
+        return torch.cat([self._seen[layer] for layer in self.layers], dim=1)

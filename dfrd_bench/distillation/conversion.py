@@ -8,6 +8,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dfrd_bench.distillation.losses import kl
 
@@ -39,6 +40,17 @@ class PlainDistillation:
     ) -> dict[str, Tensor]:
         """The student's divergence from the teacher on x."""
         return {"student": kl(teacher_logits, student(x), temperature=self.temperature)}
+
+
+@dataclass(frozen=True)
+class HardLabelDistillation:
+    """Cross-entropy of the student to the class the teacher names: all that a teacher which hides its logits allows."""
+
+    def __call__(
+        self, student: nn.Module, x: Tensor, teacher_logits: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """The student's surprise at the teacher's decision on x."""
+        return {"student": F.cross_entropy(student(x).float(), teacher_logits.argmax(dim=1))}
 
 
 @dataclass(frozen=True)

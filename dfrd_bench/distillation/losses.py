@@ -1,4 +1,4 @@
-"""Divergences between teacher and student logits, and the check that every loss stays finite."""
+"""Divergences, entropies and image priors that methods add up, and the check that every loss stays finite."""
 
 from __future__ import annotations
 
@@ -53,6 +53,64 @@ def decoupled_kl(p_logits: Tensor, q_logits: Tensor, class_weights: Tensor) -> T
     squared = (s * (difference - mean).square()).sum(dim=1) / 2
     soft_cross_entropy = -(p_logits.float().softmax(dim=1) * F.log_softmax(q_logits.float(), dim=1)).sum(dim=1)
     return (squared + soft_cross_entropy).mean()
+
+
+def js(p_logits: Tensor, q_logits: Tensor, *, temperature: float = 1.0) -> Tensor:
+    """Jensen-Shannon divergence ½·KL(p, m) + ½·KL(q, m), m = (p + q)/2, over images: [N, K] twice -> scalar in [0, log 2].
+
+    As in Yin et al. 2020 (R_compete). Their released code has m and p the other way round and clips probabilities to
+    [0.01, 0.99], which leaves no gradient for most classes once there are a hundred.
+    """
+    log_p = F.log_softmax(p_logits.float() / temperature, dim=1)
+    log_q = F.log_softmax(q_logits.float() / temperature, dim=1)
+    log_m = torch.logaddexp(log_p, log_q) - math.log(2)
+    return ((log_p.exp() * (log_p - log_m)).sum(dim=1) + (log_q.exp() * (log_q - log_m)).sum(dim=1)).mean() / 2
+
+
+def kl_where_agreed(teacher: Tensor, student: Tensor) -> Tensor:
+    """KL(f^T, f^S) of the images that both put into the same class, over all images: logits [N, K] twice -> scalar.
+
+    The adversarial term of CMI and FastDFKD (Fang et al. 2021, 2022): driving apart what already disagrees teaches nothing.
+    """
+    agreed = teacher.argmax(dim=1) == student.argmax(dim=1)
+    return torch.where(agreed, kl_per_image(teacher, student), 0.0).mean()
+
+
+def entropy_per_image(logits: Tensor) -> Tensor:
+    """−Σ_k p_k log p_k of the softmax: [N, K] -> [N]."""
+    log_p = F.log_softmax(logits.float(), dim=1)
+    return -(log_p.exp() * log_p).sum(dim=1)
+
+
+def imbalance(logits: Tensor) -> Tensor:
+    """Σ_k p̄_k log₁₀ p̄_k, p̄ the mean prediction of the batch: [N, K] -> scalar, least when all classes are equally frequent."""
+    mean = logits.float().softmax(dim=1).mean(dim=0)
+    return (mean * mean.clamp(min=torch.finfo(mean.dtype).tiny).log10()).sum()
+
+
+def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """Cross-entropy to 1 − smoothing on the label and smoothing/(K − 1) on every other class: [N, K], [N] -> scalar.
+
+    Not `F.cross_entropy(label_smoothing=...)`, which spreads the smoothing over all K classes.
+    """
+    log_p = F.log_softmax(logits.float(), dim=1)
+    on_label = log_p.gather(1, labels[:, None])[:, 0]
+    others = (log_p.sum(dim=1) - on_label) / (logits.shape[1] - 1)
+    return -((1 - smoothing) * on_label + smoothing * others).mean()
+
+
+def total_variation(x: Tensor) -> Tensor:
+    """Σ of the norms ‖·‖₂ of a batch's differences between neighbours: across, down and both diagonals (Yin et al. 2020).
+
+    [N, C, H, W] -> scalar.
+    """
+    differences = (
+        x[..., :, 1:] - x[..., :, :-1],
+        x[..., 1:, :] - x[..., :-1, :],
+        x[..., 1:, 1:] - x[..., :-1, :-1],
+        x[..., 1:, :-1] - x[..., :-1, 1:],
+    )
+    return torch.stack([torch.linalg.vector_norm(d.float()) for d in differences]).sum()
 
 
 def rslad(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
 import torch
@@ -18,13 +18,32 @@ from dfrd_bench.method import MethodConfig, param
 from dfrd_bench.problem import Problem
 
 Canvas = tuple[Callable[[], Tensor], list[dict[str, Any]]]
-"""A function that renders the batch being optimised, and the optimiser's parameter groups behind it."""
+"""A function that renders the batch being optimised, and Adam's parameter groups behind it (with "betas" where they differ)."""
+
+RECIPE_STEPS = 200  # synthesis steps per epoch of the shared recipe, which the datasets' presets shorten
 
 
-class SynthesisConfig(DistillerConfig):
-    """The shared recipe for synthesis (FERD section 5.1 and released code)."""
+class PoolConfig(DistillerConfig):
+    """The shared recipe for a pool that grows by one batch per epoch."""
 
-    synthesis_steps: int = param(200, "synthesis steps per epoch", RECIPE, ge=1)
+    synthesis_steps: int = param(RECIPE_STEPS, "synthesis steps per epoch", RECIPE, ge=1)
+
+    @classmethod
+    def at_budget(cls, budget: Mapping[str, Any]) -> dict[str, Any]:
+        """The dataset's budget, with synthesis shortened as much as it shortens the recipe's 200 steps, rounded up.
+
+        A method whose own steps are already fewer than the budget keeps them.
+        """
+        values = super().at_budget(budget)
+        if "synthesis_steps" in budget:
+            own, granted = cls.model_fields["synthesis_steps"].default, budget["synthesis_steps"]
+            values["synthesis_steps"] = max(-(-own * granted // RECIPE_STEPS), min(own, granted))
+        return values
+
+
+class SynthesisConfig(PoolConfig):
+    """The shared recipe for synthesis with a generator (FERD section 5.1 and released code)."""
+
     generator_lr: float = param(2e-3, "generator: Adam learning rate", RECIPE, gt=0)
     latent_lr: float = param(0.015, "latent codes: Adam learning rate; 0 keeps them fixed", RELEASED, ge=0)
     latent_dim: int = param(100, "length of a latent code", RELEASED, ge=1)
@@ -33,20 +52,25 @@ class SynthesisConfig(DistillerConfig):
     conditional: bool = param(False, "append the one-hot label to the code: g(z, y)", "FERD paper, algorithm 1")
 
 
-class SynthesizeThenDistill(Distiller):
+class PoolDistiller(Distiller):
     """Each epoch: synthesize a batch → add it to the pool → draw from the pool → perturb → distill.
 
-    A method overrides what is its own: `generator_loss` always; `class_probabilities`, `canvas`, `begin_epoch`,
-    `after_synthesis` or `make_distillation` where it differs from the shared recipe.
+    What a batch is made of is the subclass's business (`canvas`); for a generator see `SynthesizeThenDistill`. A method
+    overrides what is its own: `generator_loss` always; `class_probabilities`, `synthesis_view`, `on_gradients`,
+    `after_synthesis`, `distillation_view` or `make_distillation` where it differs from the shared recipe.
     """
 
-    Config: ClassVar[type[MethodConfig]] = SynthesisConfig
+    Config: ClassVar[type[MethodConfig]] = PoolConfig
+    synthesis: PoolConfig
 
     def __init__(self, problem: Problem, config: MethodConfig) -> None:
         super().__init__(problem, config)
-        self.synthesis = cast(SynthesisConfig, config)
+        self.synthesis = cast(PoolConfig, config)
         self.pool = SyntheticPool(self.synthesis.epochs * self.synthesis.batch_size, problem.shape, problem.device)
-        self.generator = self.new_generator()
+
+    @abstractmethod
+    def canvas(self, labels: Tensor) -> Canvas:
+        """What synthesis of images of the given classes [N] optimises."""
 
     @abstractmethod
     def generator_loss(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -58,6 +82,17 @@ class SynthesizeThenDistill(Distiller):
     def class_probabilities(self) -> Tensor:
         """p, [K]: how often each class is to be synthesized; uniform here."""
         return torch.full((self.problem.num_classes,), 1 / self.problem.num_classes, device=self.problem.device)
+
+    def synthesis_view(self, images: Tensor) -> Tensor:
+        """What `generator_loss` sees of the images being optimised [N, C, H, W]; augmented here."""
+        return self.augment(images)
+
+    def distillation_view(self, images: Tensor) -> Tensor:
+        """What the student is shown of images drawn from the pool [N, C, H, W]; augmented here."""
+        return self.augment(images)
+
+    def on_gradients(self) -> None:
+        """Called in every synthesis step once gradients are there, before the step is taken."""
 
     def after_synthesis(self, x: Tensor, labels: Tensor) -> dict[str, float]:
         """Called with the batch that was kept; returns numbers for the history."""
@@ -71,7 +106,7 @@ class SynthesizeThenDistill(Distiller):
             averages = Averages()
             for step in range(self.synthesis.distillation_steps):
                 images, _ = self.pool.draw(self.synthesis.batch_size, self.rng)
-                averages.add({"loss": self.distill(self.augment(images))})
+                averages.add({"loss": self.distill(self.distillation_view(images))})
                 self.progress("distill", step + 1, self.synthesis.distillation_steps)
             numbers |= averages.means()
         return numbers
@@ -95,30 +130,50 @@ class SynthesizeThenDistill(Distiller):
             for step in range(self.synthesis.synthesis_steps):
                 with self.problem.autocast():
                     images = render()
-                    terms = self.generator_loss(self.problem.precision.images(self.augment(images)), labels)
+                    terms = self.generator_loss(self.problem.precision.images(self.synthesis_view(images)), labels)
                 total = total_loss(terms, "synthesis")
                 value = float(total.detach())
                 if value < least:
                     best, least = images.detach().clone(), value
                 optimiser.zero_grad(set_to_none=True)
                 total.backward()  # type: ignore[no-untyped-call]
+                self.on_gradients()
                 optimiser.step()
                 averages.add({f"loss_{name}": term.detach() for name, term in terms.items()})
                 self.progress("synthesize", step + 1, self.synthesis.synthesis_steps)
         return best, averages.means()
 
+    def sample(self, n: int) -> Tensor:
+        """The newest synthetic images [n, C, H, W] of the pool."""
+        return self.pool.latest(n)
+
+
+class SynthesizeThenDistill(PoolDistiller):
+    """The template with a generator: what is optimised is its weights and the latent codes fed to it."""
+
+    Config: ClassVar[type[MethodConfig]] = SynthesisConfig
+    synthesis: SynthesisConfig
+
+    def __init__(self, problem: Problem, config: MethodConfig) -> None:
+        super().__init__(problem, config)
+        self.generator = self.new_generator()
+
     def canvas(self, labels: Tensor) -> Canvas:
-        """What synthesis optimises: here a generator and the latent codes fed to it."""
-        config = self.synthesis
-        if config.reinitialise:
+        """The generator, fresh where the recipe asks for it, and new latent codes."""
+        if self.synthesis.reinitialise:
             self.generator = self.new_generator()
-        self.generator.train()
+        return self.generator_canvas(self.generator, labels)
+
+    def generator_canvas(self, generator: nn.Module, labels: Tensor) -> Canvas:
+        """A given generator and new latent codes."""
+        config = self.synthesis
+        generator.train()
         codes = torch.randn(len(labels), config.latent_dim, generator=self.rng, device=self.problem.device)
-        groups: list[dict[str, Any]] = [{"params": list(self.generator.parameters()), "lr": config.generator_lr}]
+        groups: list[dict[str, Any]] = [{"params": list(generator.parameters()), "lr": config.generator_lr}]
         if config.latent_lr:
             codes.requires_grad_()
             groups.append({"params": [codes], "lr": config.latent_lr})
-        return lambda: cast(Tensor, self.generator(codes, labels)), groups
+        return lambda: cast(Tensor, generator(codes, labels)), groups
 
     def new_generator(self) -> nn.Module:
         """A generator with fresh weights from the method's random source."""
@@ -131,7 +186,3 @@ class SynthesizeThenDistill(Distiller):
             )
             initialise_normal(generator)
         return self.problem.precision.place(generator, self.problem.device)
-
-    def sample(self, n: int) -> Tensor:
-        """The newest synthetic images [n, C, H, W] of the pool."""
-        return self.pool.latest(n)

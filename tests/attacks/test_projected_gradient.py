@@ -9,11 +9,11 @@ from typing import Any
 import eagerpy as ep
 import foolbox
 import pytest
+import tiny
 import torch
 from scipy.stats import kstest
 from torch import Tensor, nn
 
-import tiny
 from dfrd_bench.attacks.clean import clean
 from dfrd_bench.attacks.projected_gradient import (
     ProjectedGradient,
