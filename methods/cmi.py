@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from dfrd_bench.distillation.batchnorm import BatchNormStatistics, InstanceMeans
+from dfrd_bench.distillation.batchnorm import InstanceMeans
 from dfrd_bench.distillation.contrastive import MemoryBank, ProjectionHead, info_nce
 from dfrd_bench.distillation.generators import initialised_from
 from dfrd_bench.distillation.inversion import Inversion
@@ -86,14 +86,7 @@ class CMI(SynthesizeThenDistill):
     def __init__(self, problem: Problem, config: MethodConfig) -> None:
         super().__init__(problem, config)
         self.cmi = c = cast(CMIConfig, config)
-        self.inversion = Inversion(
-            teacher=problem.teacher,
-            student=problem.student,
-            statistics=BatchNormStatistics(problem.teacher, "cmi's L_bn (lambda_bn)") if c.lambda_bn else None,
-            bn=c.lambda_bn,
-            oh=c.lambda_oh,
-            adv=c.lambda_adv,
-        )
+        self.inversion = Inversion(problem, c, owner="cmi")
         self.discrimination = InstanceDiscrimination(problem, c, self.rng) if c.lambda_cr else None
 
     def synthesis_view(self, images: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from dfrd_bench.distillation.batchnorm import BatchNormStatistics
 from dfrd_bench.distillation.inversion import Inversion
 from dfrd_bench.distillation.losses import js, total_variation
 from dfrd_bench.distillation.synthesis import Canvas, PoolConfig, PoolDistiller
@@ -51,15 +50,7 @@ class DeepInv(PoolDistiller):
     def __init__(self, problem: Problem, config: MethodConfig) -> None:
         super().__init__(problem, config)
         self.deepinv = c = cast(DeepInvConfig, config)
-        self.inversion = Inversion(
-            teacher=problem.teacher,
-            student=problem.student,
-            statistics=BatchNormStatistics(problem.teacher, "deepinv's L_bn (lambda_bn)") if c.lambda_bn else None,
-            bn=c.lambda_bn,
-            oh=c.lambda_oh,
-            adv=c.lambda_adv,
-            disagreement=partial(js, temperature=c.js_temperature),
-        )
+        self.inversion = Inversion(problem, c, owner="deepinv", disagreement=partial(js, temperature=c.js_temperature))
 
     def canvas(self, labels: Tensor) -> Canvas:
         """Pixels u ~ N(0, 1); the image is mean + std·u, and u is brought back to where the image is in [0, 1]."""

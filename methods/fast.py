@@ -9,7 +9,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from dfrd_bench.distillation.batchnorm import MovingStatistics
 from dfrd_bench.distillation.generators import ConvGenerator, initialise_normal, initialised_from
 from dfrd_bench.distillation.inversion import Inversion
 from dfrd_bench.distillation.meta import InnerLoop, MetaRule
@@ -62,19 +61,8 @@ class Fast(SynthesizeThenDistill):
     def __init__(self, problem: Problem, config: MethodConfig) -> None:
         super().__init__(problem, config)
         self.fast = c = cast(FastConfig, config)
-        self.statistics = (
-            MovingStatistics(problem.teacher, "fast's L_bn (lambda_bn)", momentum=c.bn_momentum)
-            if c.lambda_bn
-            else None
-        )
-        self.inversion = Inversion(
-            teacher=problem.teacher,
-            student=problem.student,
-            statistics=self.statistics,
-            bn=c.lambda_bn,
-            oh=c.lambda_oh,
-            adv=c.lambda_adv,
-        )
+        self.inversion = Inversion(problem, c, owner="fast", momentum=c.bn_momentum)
+        self.statistics = self.inversion.statistics  # its memory of earlier rounds is part of the state
         self.meta_optimiser = torch.optim.Adam(
             self.generator.parameters(), lr=c.meta_lr or c.generator_lr * c.synthesis_steps, betas=(0.5, 0.999)
         )

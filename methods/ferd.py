@@ -102,7 +102,7 @@ class FERD(SynthesizeThenDistill):
         self.probabilities = super().class_probabilities()
 
     def class_probabilities(self) -> Tensor:
-        """P of section 4.2: uniform at first, then by vulnerability."""
+        """p of section 4.2: uniform at first, then by vulnerability."""
         return self.probabilities
 
     def generator_loss(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:

@@ -87,7 +87,7 @@ class ZSKT(Distiller):
         return float(loss.detach())
 
     def sample(self, n: int) -> Tensor:
-        """N images [n, C, H, W] of the generator as it is now, from codes of their own (training is not disturbed)."""
+        """n images [n, C, H, W] of the generator as it is now, from codes of their own (training is not disturbed)."""
         codes = torch.randn(n, self.zskt.latent_dim, generator=torch.Generator().manual_seed(self.problem.seed))
         was_training = self.generator.training
         self.generator.eval()

@@ -67,7 +67,7 @@ class AutoAttack:
         collect = _Collect()
         attack.logger.addHandler(collect)
         try:
-            with torch.random.fork_rng():  # the library seeds the global generator
+            with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):  # the library seeds the global generators
                 x_adv: Tensor = attack.run_standard_evaluation(x.contiguous(), y, batch_size=len(x))[0]
         finally:
             attack.logger.removeHandler(collect)

@@ -62,13 +62,13 @@ class MemoryBank:
         self.added += len(vectors)
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """N different vectors (all there are where there are fewer) in random order, in float32: [min(n, len), width]."""
+        """n different vectors (all there are where there are fewer) in random order, in float32: [min(n, len), width]."""
         chosen = torch.randperm(len(self), generator=generator, device=self.vectors.device)[:n]
         return self.vectors[chosen].float()
 
     def state_dict(self) -> dict[str, Any]:
         """The filled part and the count."""
-        return {"vectors": self.vectors[: len(self)], "added": self.added}
+        return {"vectors": self.vectors[: len(self)].clone(), "added": self.added}  # a view would save all of it
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""

@@ -60,9 +60,8 @@ def _double(x: Tensor) -> Tensor:
 def initialised_from(generator: torch.Generator) -> Iterator[None]:
     """Modules built inside draw their weights from a seed taken from `generator`; the global random state is put back."""
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-    devices = [generator.device] if generator.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):  # modules are built on the CPU
+        torch.default_generator.manual_seed(seed)
         yield
 
 

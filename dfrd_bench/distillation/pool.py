@@ -33,7 +33,7 @@ class SyntheticPool:
         self.added += len(labels)
 
     def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """N images [n, C, H, W] in [0, 1] and their labels [n], uniformly with replacement.
+        """n images [n, C, H, W] in [0, 1] and their labels [n], uniformly with replacement.
 
         Raises:
             ValueError: the pool is empty.

@@ -42,8 +42,8 @@ def build_network(name: str, *, channels: int, num_classes: int, seed: int) -> n
 
     architecture: Architecture = STUDENTS.get(name)
     _, argument = STUDENTS.parse(name)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):  # networks are built on the CPU
+        torch.default_generator.manual_seed(seed)
         try:
             return architecture.build(argument, channels, num_classes)
         except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections import deque
 
@@ -95,10 +96,17 @@ def test_draws_are_different_vectors_as_many_as_asked_for() -> None:
     assert MemoryBank(5, 3, CPU).draw(4, rng()).shape == (0, 3)
 
 
+def test_what_is_saved_is_what_is_filled_not_the_whole_bank() -> None:
+    bank, buffer = MemoryBank(100_000, 2, CPU), io.BytesIO()
+    bank.add(torch.ones(3, 2))
+    torch.save(bank.state_dict(), buffer)
+    assert len(buffer.getvalue()) < 10_000
+
+
 def test_a_restored_bank_goes_on_where_the_other_was() -> None:
     first, second = MemoryBank(7, 2, CPU), MemoryBank(7, 2, CPU)
     first.add(torch.randn(10, 2, generator=rng(0)))
-    second.load_state_dict({name: torch.clone(v) if name == "vectors" else v for name, v in first.state_dict().items()})
+    second.load_state_dict(first.state_dict())
     for bank in (first, second):
         bank.add(torch.ones(3, 2))
     assert torch.equal(first.draw(7, rng(1)), second.draw(7, rng(1)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import tiny
@@ -125,10 +127,15 @@ class Fixed(nn.Module):
         return self.answer
 
 
+def weights(*, bn: float, oh: float, adv: float) -> SimpleNamespace:
+    return SimpleNamespace(lambda_bn=bn, lambda_oh=oh, lambda_adv=adv)
+
+
 def test_inversion_adds_up_its_weighted_terms() -> None:
     teacher, student = Fixed(logits(0)), Fixed(logits(1))
     labels = torch.tensor([0, 1, 2, 3, 4, 0])
-    invert = Inversion(teacher=teacher, student=student, statistics=None, bn=9.0, oh=2.0, adv=3.0, disagreement=js)
+    problem = replace(tiny.problem(), teacher=teacher, student=student)
+    invert = Inversion(problem, weights(bn=0.0, oh=2.0, adv=3.0), owner="test", disagreement=js)
     terms = invert(torch.empty(6), labels)
     assert terms.keys() == {"oh", "adv"}
     assert torch.allclose(terms["oh"], 2 * F.cross_entropy(teacher.answer, labels))
@@ -140,7 +147,7 @@ def test_inversion_adds_up_its_weighted_terms() -> None:
 def test_inversion_matches_the_teachers_statistics() -> None:
     teacher = tiny.wide_resnet()
     statistics = BatchNormStatistics(teacher, "test")
-    invert = Inversion(teacher=teacher, student=teacher, statistics=statistics, bn=2.0, oh=1.0, adv=0.0)
+    invert = Inversion(tiny.problem(teacher=teacher), weights(bn=2.0, oh=1.0, adv=0.0), owner="test")
     x = tiny.random_images(8)
     terms = invert(x, torch.zeros(8, dtype=torch.int64))
     with statistics.record():
