@@ -95,8 +95,7 @@ class CMI(SynthesizeThenDistill):
 
     def local_view(self, images: Tensor) -> Tensor:
         """A resized crop of each image, flipped or not."""
-        flip = self.problem.info.mirrored if self.cmi.flip is None else self.cmi.flip
-        crops = resized_crops(images, area=(self.cmi.smallest_crop, 1.0), flip=flip, generator=self.rng)
+        crops = resized_crops(images, area=(self.cmi.smallest_crop, 1.0), flip=self.flips, generator=self.rng)
         return self.problem.precision.images(crops)
 
     def global_view(self, images: Tensor) -> Tensor:

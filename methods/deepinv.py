@@ -67,7 +67,7 @@ class DeepInv(PoolDistiller):
 
     def synthesis_view(self, images: Tensor) -> Tensor:
         """Jitter and flip, the whole batch alike."""
-        return jitter(images, limit=self.deepinv.jitter, flip=self.problem.info.mirrored, generator=self.rng)
+        return jitter(images, limit=self.deepinv.jitter, flip=self.flips, generator=self.rng)
 
     def generator_loss(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """λ_bn·R_feature + λ_oh·CE − λ_adv·JS + λ_tv·R_TV + λ_l2·R_l2 (R_compete = 1 − JS, less the constant)."""

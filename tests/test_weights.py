@@ -19,7 +19,9 @@ from dfrd_bench.weights import fill, read_weights, sha256_of, write_weights
 
 @pytest.fixture(scope="module")
 def model() -> nn.Module:
-    return tiny.wide_resnet(1, 10)
+    network = tiny.wide_resnet(1, 10)
+    network.fc.bias.data = torch.arange(10.0)  # no weight that a fresh network has too
+    return network
 
 
 def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:

@@ -74,13 +74,17 @@ class Distiller(Method):
     def augment(self, images: Tensor) -> Tensor:
         """Random crop and flip, image by image; differentiable in the images [N, C, H, W]."""
         padding = self.recipe.crop_padding
-        flip = self.recipe.flip
         return augment(
             images,
             padding=images.shape[2] // 8 if padding is None else padding,
-            flip=self.problem.info.mirrored if flip is None else flip,
+            flip=self.flips,
             generator=self.rng,
         )
+
+    @property
+    def flips(self) -> bool:
+        """Whether views may be mirrored left to right."""
+        return self.problem.info.mirrored if self.recipe.flip is None else self.recipe.flip
 
     def set_learning_rate(self, epoch: int) -> float:
         """Cosine decay from `lr` to 0 over the epochs after warm-up; returns the rate of this epoch."""

@@ -116,6 +116,19 @@ def test_synthesis_makes_images_of_the_wanted_class() -> None:
     assert after < 0.5 * before
 
 
+def test_images_are_flipped_only_where_the_dataset_is_mirrored_or_the_config_says_so() -> None:
+    x = tiny.random_images(2)
+    for mirrored, flip, expected in (
+        (False, None, False),
+        (True, None, True),
+        (False, True, True),
+        (True, False, False),
+    ):
+        method = toy.make(DeepInv, tiny.problem(mirrored=mirrored), flip=flip, jitter=0.0)
+        views = [method.synthesis_view(x) for _ in range(20)]
+        assert any(torch.equal(view, x.flip(3)) for view in views) == expected
+
+
 def test_canvas_is_pixels_kept_in_range_and_its_own_adam() -> None:
     method = toy.make(DeepInv, tiny.problem(channels=3))
     render, groups = method.canvas(toy.labels_for(method))

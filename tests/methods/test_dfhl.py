@@ -41,10 +41,10 @@ def test_losses_are_float32_under_bf16() -> None:
 
 def test_generator_loss_by_hand() -> None:
     method = toy.make(DFHL, label_smoothing=0.2, lambda_div=3.0)
-    method.student.eval()
+    method.student.eval().requires_grad_(False)
     x, y = tiny.random_images(8), toy.labels_for(method)
     terms = method.generator_loss(x, y)
-    p = method.student(x).detach().double().softmax(1).tolist()
+    p = method.student(x).double().softmax(1).tolist()
     cls = 0.0
     for prediction, label in zip(p, y.tolist(), strict=True):
         for k in range(4):
@@ -95,11 +95,11 @@ def test_the_student_is_in_eval_mode_while_examples_are_made() -> None:
 
 def test_the_student_learns_the_teachers_decisions() -> None:
     method = toy.make(DFHL)
-    method.student.eval()
+    method.student.eval().requires_grad_(False)
     x = tiny.random_images(8)
     z = method.problem.teacher(x)
     loss = float(method.distillation(method.student, x, z, method.rng)["student"])
-    p = method.student(x).detach().double().softmax(1)
+    p = method.student(x).double().softmax(1)
     expected = sum(-math.log(p[i, int(z[i].argmax())]) for i in range(8)) / 8
     assert loss == pytest.approx(expected, rel=1e-5)
     # hard labels: the teacher's confidence does not matter

@@ -36,7 +36,7 @@ def test_disagreement_counts_after_warm_up_only() -> None:
 
 def test_terms_are_their_weights_times_their_definitions() -> None:
     method = toy.make(Fast, lambda_bn=0.0, lambda_oh=0.4, lambda_adv=1.1)
-    method.student.eval()
+    method.student.eval().requires_grad_(False)
     method.adversarial = True
     x, y = tiny.random_images(8), toy.labels_for(method)
     terms = method.generator_loss(x, y)
