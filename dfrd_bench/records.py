@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.files import file_name, write_atomically
 from dfrd_bench.problem import DatasetInfo, PrecisionName, ThreatModel
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ class ExperimentSpec(_Data):
         """The run's folder below a results folder: dataset/teacher/student/method/variant-seed-hash."""
         leaf = f"{self.variant}-seed{self.seed}-{self.digest()}"
         parts = (self.dataset, self.teacher.name, self.student, self.method, leaf)
-        return results.joinpath(*(_file_name(part) for part in parts))
+        return results.joinpath(*(file_name(part) for part in parts))
 
 
 class AttackRecord(_Data):
@@ -158,26 +157,6 @@ class Predictions:
 
     labels: NDArray[np.int64]
     attacks: dict[str, NDArray[np.int64]]
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part.
-
-    Raises:
-        DfrdBenchError: the folder cannot be written.
-    """
-    part = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise DfrdBenchError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
 def save_record(folder: Path, record: Record, predictions: Predictions) -> None:
@@ -291,8 +270,3 @@ def record_rows(record: Record, run: str) -> Iterator[dict[str, Any]]:
             yield {**common, "attack": attack, "metric": metric, "value": value, "low": low, "high": high}
     worst = record.evaluation.worst_case
     yield {**common, "attack": "all", "metric": "worst_case", "value": worst, "low": None, "high": None}
-
-
-def _file_name(text: str) -> str:
-    """A name that every file system takes: letters, digits and `._=+-`; the rest becomes a hyphen."""
-    return "".join(c if c.isalnum() or c in "._=+-" else "-" for c in text).strip(".") or "-"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.records import write_atomically
+from dfrd_bench.files import write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

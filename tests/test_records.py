@@ -14,6 +14,7 @@ import tiny
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.evaluate import attack_record
+from dfrd_bench.files import write_atomically
 from dfrd_bench.problem import DatasetInfo, ThreatModel
 from dfrd_bench.records import (
     DatasetRecord,
@@ -29,7 +30,6 @@ from dfrd_bench.records import (
     load_record,
     load_results,
     save_record,
-    write_atomically,
 )
 
 LABELS = np.array([0, 0, 1, 1, 2, 2, 2, 0])

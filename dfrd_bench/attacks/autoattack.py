@@ -65,9 +65,10 @@ class AutoAttack:
 
         attack = Library(_Contiguous(model).eval(), norm=threat.norm, eps=threat.eps, device=x.device, seed=seed)
         collect = _Collect()
+        devices = [x.device] if x.is_cuda else []  # the library seeds the global generators
         attack.logger.addHandler(collect)
         try:
-            with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):  # the library seeds the global generators
+            with torch.random.fork_rng(devices=devices):
                 x_adv: Tensor = attack.run_standard_evaluation(x.contiguous(), y, batch_size=len(x))[0]
         finally:
             attack.logger.removeHandler(collect)

@@ -42,7 +42,7 @@ def table(results: tuple[Path, ...], style: str, attacks: str | None, teacher: b
     """
     from dfrd_bench.cli.options import names
     from dfrd_bench.errors import DfrdBenchError
-    from dfrd_bench.records import write_atomically
+    from dfrd_bench.files import write_atomically
     from dfrd_bench.reporting.rendering import render
     from dfrd_bench.reporting.runs import find_runs, with_shipped_teachers
     from dfrd_bench.reporting.tables import build_tables

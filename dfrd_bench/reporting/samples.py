@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.records import write_atomically
+from dfrd_bench.files import write_atomically
 
 SAMPLES_FILE = "samples.npz"
 PICTURE_FILE = "samples.png"

@@ -37,8 +37,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pyautoattack.AutoAttack, "_set_version", cut)
 
 
-def attack(model: nn.Module, x: Tensor, y: Tensor, seed: int = 0) -> Tensor:
-    return autoattack(model, x, y, threat=THREAT, indices=torch.arange(len(y)), seed=seed)
+def attack(model: nn.Module, x: Tensor, y: Tensor, seed: int = 0, threat: ThreatModel = THREAT) -> Tensor:
+    return autoattack(model, x, y, threat=threat, indices=torch.arange(len(y)), seed=seed)
 
 
 @pytest.fixture
@@ -99,12 +99,13 @@ def test_leaves_no_more_accuracy_than_pgd20_and_stays_in_the_ball(net: nn.Module
 
 def test_takes_a_model_and_images_in_channels_last_layout() -> None:
     plain = tiny.wide_resnet(3, 10).requires_grad_(False)
-    x = tiny.random_images(6, (3, 8, 8))
+    x, threat = tiny.random_images(16, (3, 8, 8)), ThreatModel(eps=0.001, step=0.0005)
     y = tiny.own_labels(plain, x)
-    expected = tiny.own_labels(plain, attack(plain, x, y)) == y
+    expected = tiny.own_labels(plain, attack(plain, x, y, threat=threat)) == y
+    assert 0 < expected.sum() < 16  # so that every part of the attack has images to work on
     changed = Relaid(plain.to(memory_format=torch.channels_last)).eval()
     for images in (x, x.to(memory_format=torch.channels_last)):
-        assert torch.equal(tiny.own_labels(changed, attack(changed, images, y)) == y, expected)
+        assert torch.equal(tiny.own_labels(changed, attack(changed, images, y, threat=threat)) == y, expected)
 
 
 def test_images_misclassified_from_the_start_come_back_unchanged(net: nn.Module, part: tuple[Tensor, Tensor]) -> None:

@@ -1,0 +1,34 @@
+"""Writing files so that nothing is ever half there, and naming them so that every file system takes the name."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from dfrd_bench.errors import DfrdBenchError
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part.
+
+    Raises:
+        DfrdBenchError: the folder cannot be written.
+    """
+    part = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise DfrdBenchError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def file_name(text: str) -> str:
+    """A name that every file system takes: letters, digits and `._=+-`; the rest becomes a hyphen."""
+    return "".join(c if c.isalnum() or c in "._=+-" else "-" for c in text).strip(".") or "-"
