@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 CHECKPOINT_SECONDS = 30.0
+SEEDS = 2**32
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,8 @@ class Prepared:
     problem: Problem
 
 
-def resolve_config(request: Request, method_class: type[Method], dataset: Dataset) -> MethodConfig:
-    """The method's hyper-parameters: its defaults, under the preset, under the user's settings.
+def resolve_config(request: Request, method_class: type[Method], dataset: Dataset) -> tuple[MethodConfig, str]:
+    """The method's hyper-parameters (its defaults, under the preset, under the user's settings), and the variant's label.
 
     Raises:
         DfrdBenchError: an unknown preset or hyper-parameter, or a bad value.
@@ -82,17 +83,19 @@ def resolve_config(request: Request, method_class: type[Method], dataset: Datase
     presets = {"paper": {}, **dataset.presets}
     if request.preset not in presets:
         raise unknown_name(f"preset of {dataset.info.name}", request.preset, presets)
-    values = dict(method_class.Config.at_budget(presets[request.preset]))
-    values |= request.settings
+    budget = method_class.Config.at_budget(presets[request.preset])
+    values = {**budget, **request.settings}
     if request.epochs is not None:
         values["epochs"] = request.epochs
-    return validated(method_class.Config, values, request.method)
+    config = validated(method_class.Config, values, request.method)
+    return config, variant_of(request.preset, config, validated(method_class.Config, budget, request.method))
 
 
-def variant_of(request: Request) -> str:
-    """A short label of what differs from the default: the preset, then every setting but the budget's epochs."""
-    parts = [request.preset] if request.preset != "default" else []
-    parts += [f"{name}={_plain(value)}" for name, value in sorted(request.settings.items())]
+def variant_of(preset: str, config: MethodConfig, default: MethodConfig) -> str:
+    """A short label of what sets a run apart: its preset, and every hyper-parameter that is not that preset's."""
+    values, usual = config.model_dump(), default.model_dump()
+    parts = [preset] if preset != "default" else []
+    parts += [f"{name}={_plain(value)}" for name, value in sorted(values.items()) if value != usual[name]]
     return "+".join(parts) or "default"
 
 
@@ -109,11 +112,11 @@ def prepare(request: Request) -> Prepared:
     from dfrd_bench.students.base import build_network
     from dfrd_bench.teachers.base import load_teacher
 
-    if request.seed < 0:
-        raise DfrdBenchError(f"The seed must be 0 or more, not {request.seed}.")
+    if not 0 <= request.seed < SEEDS:
+        raise DfrdBenchError(f"The seed must lie in 0 … {SEEDS - 1}, not {request.seed}.")
     method_class: type[Method] = METHODS.get(request.method)
     dataset: Dataset = DATASETS.get(request.dataset)()
-    config = resolve_config(request, method_class, dataset)
+    config, variant = resolve_config(request, method_class, dataset)
     given = {"eps": request.eps, "step": request.step}
     threat = validated(
         ThreatModel,
@@ -144,7 +147,7 @@ def prepare(request: Request) -> Prepared:
     )
     spec = ExperimentSpec(
         method=request.method,
-        variant=variant_of(request),
+        variant=variant,
         provider=METHODS.distribution(request.method),
         config=config.model_dump(mode="json"),
         dataset=dataset.info.name,
@@ -195,10 +198,11 @@ def run(
     if (folder / RECORD_FILE).exists():
         record = evaluate_run(folder, attacks=attacks, device=request.get("device", "auto"), observer=observer)
         return Finished(folder, record, cached=True)
-    state = State(folder)
-    state.write("training", spec=prepared.spec.model_dump(mode="json"))
     with prepared.problem.precision.matmul():
-        training, weights_sha256 = train(prepared, folder, observer)
+        trainee = prepared.method_class(prepared.problem, prepared.config)  # may refuse: before anything is written
+        state = State(folder)
+        state.write("training", spec=prepared.spec.model_dump(mode="json"))
+        training, weights_sha256 = train(trainee, prepared, folder, observer)
     state.write("evaluation")
     record, predictions = measure(
         prepared.spec,
@@ -217,7 +221,7 @@ def run(
     return Finished(folder, record)
 
 
-def train(prepared: Prepared, folder: Path, observer: Observer) -> tuple[TrainingRecord, str]:
+def train(method: Method, prepared: Prepared, folder: Path, observer: Observer) -> tuple[TrainingRecord, str]:
     """Train to the last epoch, going on from a checkpoint if there is one, and write the student's weights.
 
     Returns:
@@ -230,7 +234,6 @@ def train(prepared: Prepared, folder: Path, observer: Observer) -> tuple[Trainin
     device, epochs = prepared.problem.device, prepared.config.epochs
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    method = prepared.method_class(prepared.problem, prepared.config)
     method.progress = observer.on_step
     checkpoint, history = Checkpoint(folder / "checkpoint"), History(folder / "history.jsonl")
     done, seconds = checkpoint.restore(method)

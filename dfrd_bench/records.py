@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 RECORD_FILE = "record.json"
 PREDICTIONS_FILE = "predictions.npz"
 WEIGHTS_FILE = "student.safetensors"
+LABEL_LENGTH = 100  # of a variant in a folder's name, which may have 255 bytes
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Interval = tuple[float, float]
@@ -80,7 +81,7 @@ class ExperimentSpec(_Data):
 
     def folder(self, results: Path) -> Path:
         """The run's folder below a results folder: dataset/teacher/student/method/variant-seed-hash."""
-        leaf = f"{self.variant}-seed{self.seed}-{self.digest()}"
+        leaf = f"{self.variant[:LABEL_LENGTH]}-seed{self.seed}-{self.digest()}"
         parts = (self.dataset, self.teacher.name, self.student, self.method, leaf)
         return results.joinpath(*(file_name(part) for part in parts))
 

@@ -69,12 +69,13 @@ class Registry(Generic[T]):
         return head, argument
 
     def get(self, name: str) -> T:
-        """Load what is registered under a name (an argument after a colon is ignored here).
+        """Load what is registered under a name; the argument after a colon, if any, is for the caller to use.
 
         Raises:
-            DfrdBenchError: nothing has this name, or its plugin cannot be imported.
+            DfrdBenchError: nothing has this name, its plugin cannot be imported, or there is an argument and the thing has
+                no true `takes_argument`.
         """
-        head, _ = self.parse(name)
+        head, argument = self.parse(name)
         if head not in self._candidates:
             raise unknown_name(self.kind, head, self._candidates)
         point = self._candidates[head][0]
@@ -84,6 +85,8 @@ class Registry(Generic[T]):
             raise DfrdBenchError(
                 f"The {self.kind} {head!r} of {_distribution(point)} cannot be loaded: {_one_line(error)}"
             ) from error
+        if argument and not getattr(loaded, "takes_argument", False):
+            raise DfrdBenchError(f"The {self.kind} {head!r} takes no argument: write {head}, not {name}.")
         return loaded
 
     def distribution(self, name: str) -> str:
@@ -125,9 +128,13 @@ def _one_line(error: Exception) -> str:
 
 def _summary(thing: object) -> str:
     text = getattr(thing, "summary", None)
-    if not isinstance(text, str):
-        text = getattr(thing, "__doc__", None) or ""
-    return text.strip().splitlines()[0].strip() if text.strip() else ""
+    return text if isinstance(text, str) else first_line(thing)
+
+
+def first_line(thing: object) -> str:
+    """The first line of an object's own docstring, or an empty string."""
+    text = (getattr(thing, "__doc__", None) or "").strip()
+    return text.splitlines()[0].strip() if text else ""
 
 
 METHODS: Registry[Any] = Registry("method", "dfrd_bench.methods")

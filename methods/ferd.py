@@ -98,7 +98,9 @@ class FERD(SynthesizeThenDistill):
             penalty=c.bottleneck_penalty,
             ceiling=c.bottleneck_ceiling,
         )
-        self.vulnerability = torch.zeros(problem.num_classes, device=problem.device)  # D_c (eq. 2), or κ_c (eq. 26)
+        # D_c (eq. 2), at first 0; or κ_c (eq. 26), at first K: a class of which nothing is known has not fallen
+        unknown = float(c.probe_steps) if c.strategy in STEPS_BASED else 0.0
+        self.vulnerability = torch.full((problem.num_classes,), unknown, device=problem.device)
         self.probabilities = super().class_probabilities()
 
     def class_probabilities(self) -> Tensor:

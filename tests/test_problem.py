@@ -197,7 +197,7 @@ class TestArrows:
             ("attacks", {"attacks", "problem", "errors"}),
             ("datasets", {"datasets", "problem", "errors"}),
             ("distillation", {"distillation", "method", "problem", "attacks", "errors"}),
-            ("records", {"problem", "errors"}),
+            ("records", {"problem", "errors", "files"}),
             ("methods", {"distillation", "method", "problem", "attacks", "errors"}),
         ],
     )

@@ -50,7 +50,6 @@ class TestRead:
         torch.save(state, tmp_path / "w.pt")
         assert equal(read_weights(tmp_path / "w.pt"), state)
 
-    @pytest.mark.xfail(strict=True, reason="BUG: prefixes are removed from PyTorch files only")
     def test_safetensors_lose_their_prefix_too(self, tmp_path: Path, model: nn.Module) -> None:
         save_file({f"module.{n}": t.contiguous() for n, t in model.state_dict().items()}, tmp_path / "w.safetensors")
         assert equal(read_weights(tmp_path / "w.safetensors"), model.state_dict())
@@ -103,12 +102,10 @@ class TestRefused:
         path.write_bytes(content)
         assert "no weights file" in self.message(path)
 
-    @pytest.mark.xfail(strict=True, raises=KeyError, reason="BUG: KeyError of the unpickler gets through")
     def test_text_that_the_unpickler_stumbles_over(self, tmp_path: Path) -> None:
         (tmp_path / "w.pt").write_bytes(b"hello, this is text")
         self.message(tmp_path / "w.pt")
 
-    @pytest.mark.xfail(strict=True, reason="BUG: IndexError and struct.error of the unpickler get through")
     def test_an_old_checkpoint_cut_anywhere(self, tmp_path: Path) -> None:
         path = tmp_path / "w.pt"
         torch.save({"a": torch.ones(3, 3)}, path, _use_new_zipfile_serialization=False)

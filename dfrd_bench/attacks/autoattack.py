@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from dfrd_bench.problem import ThreatModel
 
+STANDARD_TARGETS = 9  # target classes of APGD-T and FAB-T; all other classes where there are fewer
+DLR_CLASSES = 4  # the targeted DLR loss of APGD-T looks at the four largest logits
+
 
 class AttackWarning(UserWarning):
     """Something about an attack that belongs in the record."""
@@ -64,6 +67,13 @@ class AutoAttack:
         from pyautoattack import AutoAttack as Library
 
         attack = Library(_Contiguous(model).eval(), norm=threat.norm, eps=threat.eps, device=x.device, seed=seed)
+        with torch.no_grad():
+            targets = model(x[:1]).shape[1] - 1
+        attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = min(STANDARD_TARGETS, targets)
+        if targets + 1 < DLR_CLASSES:
+            attack.attacks_to_run = [name for name in attack.attacks_to_run if name != "apgd-t"]
+            note = f"autoattack: APGD-T needs {DLR_CLASSES} classes or more and was left out: this is not the standard version"
+            warnings.warn(note, AttackWarning, stacklevel=2)
         collect = _Collect()
         devices = [x.device] if x.is_cuda else []  # the library seeds the global generators
         attack.logger.addHandler(collect)

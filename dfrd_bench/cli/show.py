@@ -23,7 +23,7 @@ def show(method: str, dataset: str | None, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from dfrd_bench.registry import DATASETS, METHODS
+    from dfrd_bench.registry import DATASETS, METHODS, first_line
 
     found = METHODS.get(method)
     config = found.Config
@@ -41,7 +41,7 @@ def show(method: str, dataset: str | None, as_json: bool) -> None:
     console = Console(highlight=False)
     console = console if console.is_terminal else Console(width=160, highlight=False)
     reference = found.reference
-    console.print(f"[bold]{method}[/bold]  {(found.__doc__ or '').strip().splitlines()[0]}")
+    console.print(f"[bold]{method}[/bold]  {first_line(found)}")
     console.print(f"{reference.title}\n{reference.venue}, {reference.link}")
     console.print(f"provided by {METHODS.distribution(method)}\n")
     console.print(table)

@@ -49,8 +49,9 @@ class SyntheticPool:
         return self.images[newest.to(self.images.device) % len(self.labels)].float() / 255
 
     def state_dict(self) -> dict[str, Any]:
-        """The filled part and the count."""
-        return {"images": self.images[: len(self)], "labels": self.labels[: len(self)], "added": self.added}
+        """The filled part (copied: saving a view would save all of the tensor behind it) and the count."""
+        filled = len(self)
+        return {"images": self.images[:filled].clone(), "labels": self.labels[:filled].clone(), "added": self.added}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""

@@ -46,6 +46,8 @@ class SplitTeacher:
         modules = dict(model.named_modules())
         if layer not in modules or not layer:
             raise DfrdBenchError(f"{type(model).__name__} has no layer {layer!r}. Its blocks: {', '.join(layers)}.")
+        if not any(isinstance(m, (nn.Conv2d, nn.BatchNorm2d)) for m in modules[layer].modules()):
+            raise DfrdBenchError(f"Layer {layer!r} gives no feature map. Blocks that do: {', '.join(layers)}.")
         self.model = model
         self.layer = layer
         self._module = modules[layer]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dfrd_bench.attacks.autoattack import AttackWarning
 from dfrd_bench.datasets.base import LabelledImages
+from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.metrics import confusion_matrix, metrics, per_class_accuracy
 from dfrd_bench.evaluation.statistics import bootstrap_intervals
 from dfrd_bench.problem import ThreatModel
@@ -105,8 +106,10 @@ def evaluate_model(
         The record, the predictions, and warnings.
 
     Raises:
-        DfrdBenchError: an unknown attack.
+        DfrdBenchError: an unknown attack, or none.
     """
+    if not attacks:
+        raise DfrdBenchError("Name at least one attack.")
     loaded = {name: ATTACKS.get(name) for name in attacks}
     results: dict[str, AttackRecord] = dict(known[0].attacks) if known else {}
     predictions = dict(known[1].attacks) if known else {}

@@ -20,10 +20,12 @@ class Architecture:
     Attributes:
         summary: one line for `dfrd-bench list students`.
         build: (argument, image channels, classes) -> network. The argument is what followed the colon in the name, or "".
+        takes_argument: whether the name may carry one (`wrn:16-2`).
     """
 
     summary: str
     build: Callable[[str, int, int], nn.Module]
+    takes_argument: bool = False
 
 
 def build_network(name: str, *, channels: int, num_classes: int, seed: int) -> nn.Module:

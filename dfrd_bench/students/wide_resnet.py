@@ -98,7 +98,7 @@ def _fixed(depth: int, widen_factor: int) -> Architecture:
     )
 
 
-wrn = Architecture("pre-activation WideResNet of any size: wrn:DEPTH-WIDTH", _any_size)
+wrn = Architecture("pre-activation WideResNet of any size: wrn:DEPTH-WIDTH", _any_size, takes_argument=True)
 wrn_10_1 = _fixed(10, 1)
 wrn_10_2 = _fixed(10, 2)
 wrn_16_2 = _fixed(16, 2)

@@ -38,10 +38,12 @@ class TeacherSource:
     Attributes:
         summary: one line for `dfrd-bench list teachers`.
         load: (argument after the colon, the task, architecture asked for or None) -> the network.
+        takes_argument: whether the name may carry one (`checkpoint:PATH`).
     """
 
     summary: str
     load: Callable[[str, DatasetInfo, str | None], Loaded]
+    takes_argument: bool = False
 
 
 @dataclass(frozen=True)

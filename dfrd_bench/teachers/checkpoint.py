@@ -31,4 +31,6 @@ def _load(argument: str, info: DatasetInfo, architecture: str | None) -> Loaded:
     return load_file(Path(argument), info, architecture)
 
 
-checkpoint = TeacherSource("your own weights: checkpoint:PATH with --teacher-arch (safetensors or PyTorch)", _load)
+checkpoint = TeacherSource(
+    "your own weights: checkpoint:PATH with --teacher-arch (safetensors or PyTorch)", _load, takes_argument=True
+)

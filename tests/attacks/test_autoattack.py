@@ -143,14 +143,18 @@ def test_warnings_reach_the_evaluation(net: nn.Module, part: tuple[Tensor, Tenso
     assert any("randomized defense" in note for note in notes)
 
 
-@pytest.mark.xfail(strict=True, raises=IndexError, reason="BUG: nine target classes are always asked of the library")
-@pytest.mark.parametrize("classes", [4, 9])
-def test_attacks_tasks_of_fewer_than_ten_classes(classes: int) -> None:
+@pytest.mark.parametrize("classes", [2, 3, 4, 9])
+def test_attacks_tasks_of_fewer_than_ten_classes_and_says_what_it_left_out(classes: int) -> None:
     model = tiny.SmallConv(num_classes=classes).eval().requires_grad_(False)
-    x = tiny.random_images(8)
+    x, threat = tiny.random_images(30), ThreatModel(eps=0.3, step=0.075)
     y = tiny.own_labels(model, x)
-    x_adv = attack(model, x, y)
-    assert (x_adv - x).abs().max() <= THREAT.eps + 1e-6
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", AttackWarning)
+        x_adv = attack(model, x, y, threat=threat)
+    assert any("APGD-T" in str(w.message) for w in caught) is (classes < 4)  # its loss looks at four logits
+    by_pgd = pgd20(model, x, y, threat=threat, indices=torch.arange(30), seed=0)
+    assert (tiny.own_labels(model, x_adv) == y).sum() <= (tiny.own_labels(model, by_pgd) == y).sum() < 30
+    assert (x_adv - x).abs().max() <= threat.eps + 1e-6
 
 
 def test_record_names_version_and_library() -> None:

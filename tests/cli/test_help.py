@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 
-import pytest
 import tiny
 
 from dfrd_bench.cli.main import COMMANDS
@@ -41,7 +40,6 @@ print(json.dumps([shown, [name for name in {HEAVY!r} if name in sys.modules]]))
     assert all(name in shown[0] for name in COMMANDS)
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: the help is printed as an error message")
 def test_no_command_at_all_shows_the_help() -> None:
     outcome = tiny.command()
     assert "Distill a student without data" in outcome.out + outcome.err

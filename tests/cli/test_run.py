@@ -289,7 +289,6 @@ def test_the_checkpoint_stays_when_asked(tmp_path: Path) -> None:
     assert (only_run(tmp_path) / "checkpoint" / "method.pt").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: the label of the variant decides the folder, so the same spec runs twice")
 def test_a_setting_that_states_the_default_finds_the_finished_run(tmp_path: Path) -> None:
     args = arguments(tmp_path, epochs=1, attacks="clean")
     assert tiny.command(*args, "--quiet").code == 0

@@ -86,7 +86,6 @@ def test_latest_are_the_newest_first_across_the_wrap(n: int, expected: list[int]
     assert (pool.latest(n)[:, 0, 0, 0] * 255).round().tolist() == expected
 
 
-@pytest.mark.xfail(strict=True, reason="BUG: torch.save writes the whole storage behind the filled part's view")
 def test_what_is_saved_grows_with_what_is_filled() -> None:
     pool = SyntheticPool(10_000, SHAPE, tiny.CPU)
     pool.add(*numbered(1, 2, 3))
