@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dfrd_bench.method import Method, MethodConfig
 
 log = logging.getLogger(__name__)
-CHECKPOINT_SECONDS = 30.0
+CHECKPOINT_SHARE = 0.05  # of the time may go into saving checkpoints
 SEEDS = 2**32
 
 
@@ -239,7 +239,7 @@ def train(method: Method, prepared: Prepared, folder: Path, observer: Observer) 
     done, seconds = checkpoint.restore(method)
     lines = history.truncate(done)
     observer.on_start(folder, epochs, done)
-    saved = time.monotonic()
+    saved, cost = time.monotonic(), 0.0
     for epoch in range(done, epochs):
         began = time.perf_counter()
         numbers = method.train_epoch(epoch)
@@ -248,9 +248,10 @@ def train(method: Method, prepared: Prepared, folder: Path, observer: Observer) 
         lines.append({"epoch": epoch, "seconds": took, **numbers})
         history.append(lines[-1])
         observer.on_epoch(epoch, numbers)
-        if time.monotonic() - saved > CHECKPOINT_SECONDS or epoch == epochs - 1:
-            checkpoint.save(method, epoch + 1, seconds)
+        if (time.monotonic() - saved) * CHECKPOINT_SHARE >= cost or epoch == epochs - 1:
             saved = time.monotonic()
+            checkpoint.save(method, epoch + 1, seconds)
+            cost = time.monotonic() - saved
     keep_samples(prepared, method, folder)
     last = {name: value for name, value in lines[-1].items() if name not in ("epoch", "seconds")}
     record = TrainingRecord(epochs=epochs, seconds=seconds, peak_memory_bytes=peak_memory(device), last=last)

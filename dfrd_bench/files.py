@@ -29,6 +29,21 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise DfrdBenchError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
+def check_writable(path: Path) -> None:
+    """Fail now rather than after long work.
+
+    Raises:
+        DfrdBenchError: a file of this name could not be written.
+    """
+    probe = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise DfrdBenchError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
 def file_name(text: str) -> str:
     """A name that every file system takes: letters, digits and `._=+-`; the rest becomes a hyphen."""
     return "".join(c if c.isalnum() or c in "._=+-" else "-" for c in text).strip(".") or "-"

@@ -128,6 +128,6 @@ class Method(ABC):
             if isinstance(value, torch.Tensor):
                 setattr(self, name, state[name].to(value.device))
             elif isinstance(value, torch.Generator):
-                value.set_state(state[name])
+                value.set_state(state[name].cpu())  # a CPU tensor whatever the device
             else:
                 value.load_state_dict(state[name])

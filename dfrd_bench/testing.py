@@ -1,4 +1,4 @@
-"""For authors of methods: `check_method` fails with the rule of the contract that is broken; `toy_problem` is small enough for tests."""
+"""For tests of methods: `check_method` fails with the rule of the contract that is broken, `toy_problem` is a tiny problem."""
 
 from __future__ import annotations
 
@@ -172,9 +172,9 @@ def _run(method: type[Method], settings: MethodConfig, problem: Problem) -> _Run
     with _unchanged(name, problem.teacher), _explained(name, task):
         trained = method(problem, settings)
         numbers = [_checked(name, trained.train_epoch(epoch)) for epoch in range(settings.epochs)]
+        state = _saved(trained)
         for n in (1, 5):
             _check_images(name, trained.sample(n), n, shape)
-        state = _saved(trained)
     student = trained.student
     _require(student is problem.student, f"{name}.student must stay problem.student, which is what gets evaluated.")
     with torch.no_grad():

@@ -15,7 +15,7 @@ HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_p
 
 GLOBALS: Mapping[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "Python's random state": (random.getstate, random.setstate),
-    "NumPy's random state": (np.random.get_state, np.random.set_state),  # noqa: NPY002
+    "NumPy's random state": (np.random.get_state, np.random.set_state),
     "PyTorch's random state": (torch.get_rng_state, torch.set_rng_state),
     "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "whether gradients are recorded": (torch.is_grad_enabled, torch.set_grad_enabled),

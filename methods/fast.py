@@ -43,8 +43,12 @@ class FastConfig(SynthesisConfig):
 
     @classmethod
     def at_budget(cls, budget: Mapping[str, Any]) -> dict[str, Any]:
-        """The dataset's budget: the 5 steps stay (they are the method), the reset moves with the number of epochs."""
+        """The dataset's budget: the 5 steps stay (they are the method); there are as many rounds in all as in the paper's 220
+        epochs, so that the meta-generator takes as many steps; the reset moves with the number of epochs.
+        """
         values = super().at_budget(budget)
+        if "epochs" in budget:
+            values["synthesis_rounds"] = max(round(cls.model_fields["epochs"].default / budget["epochs"]), 1)
         if {"epochs", "warmup_epochs"} <= budget.keys():
             own = {name: cls.model_fields[name].default for name in ("epochs", "warmup_epochs", "reset_after")}
             share = (budget["epochs"] - budget["warmup_epochs"]) / (own["epochs"] - own["warmup_epochs"])
@@ -69,14 +73,14 @@ class Fast(SynthesizeThenDistill):
         self.round = InnerLoop(self.generator, c.meta_rule)
         self.adversarial = False
 
-    def synthesize_one_batch(self, epoch: int) -> dict[str, float]:
+    def train_epoch(self, epoch: int) -> dict[str, float]:
         """The student's disagreement counts once there is a student; late in training the first layer starts anew."""
         c = self.fast
         self.adversarial = epoch >= c.warmup_epochs
         if c.reset_after and epoch == c.warmup_epochs + c.reset_after:
             with initialised_from(self.rng):
                 initialise_normal(cast(ConvGenerator, self.generator).linear)
-        return super().synthesize_one_batch(epoch)
+        return super().train_epoch(epoch)
 
     def canvas(self, labels: Tensor) -> Canvas:
         """The inner loop trains a copy of the meta-generator, and new latent codes."""

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from dfrd_bench.distillation.adversaries import DivergenceAdversary
 from dfrd_bench.distillation.batchnorm import BatchNormStatistics
-from dfrd_bench.distillation.bottleneck import Bottleneck
+from dfrd_bench.distillation.bottleneck import Bottleneck, Ceiling, Penalty
 from dfrd_bench.distillation.conversion import Distillation, RobustDistillation
 from dfrd_bench.distillation.distiller import RELEASED
 from dfrd_bench.distillation.losses import decoupled_kl, kl, kl_from_uniform_per_image, rslad
@@ -24,54 +24,37 @@ from dfrd_bench.problem import Problem
 
 
 class FERDConfig(SynthesisConfig):
-    """FERD's hyper-parameters; every default is the paper's CIFAR-10 value."""
+    """FERD's hyper-parameters; every default is the paper's CIFAR-10 value. Switches of table 3: reweighting, fae, utae."""
 
     conditional: bool = param(True, "append the one-hot label to the code: g(z, y)", "paper, algorithm 1")
     reinitialise: bool = param(
-        False, "a fresh generator for every synthesis round", "paper, algorithm 1, line 1; released code: true"
+        False, "a fresh generator for every synthesis round", "paper, algorithm 1; released: true"
     )
     # Generator (eq. 9)
     lambda_adv: float = param(1.0, "λ_adv, weight of the student-teacher disagreement", "paper, section 5.1", ge=0)
     lambda_bn: float = param(5.0, "λ_bn, weight of the BatchNorm distance", "paper, section 5.1", ge=0)
     lambda_oh: float = param(1.0, "λ_oh, weight of the one-hot cross-entropy", "paper, section 5.1", ge=0)
     lambda_uni: float = param(5.0, "λ_uni, weight of the uniformity of non-robust features", "paper, section 5.1", ge=0)
-    bn_models: Literal["teacher", "both"] = param(
-        "teacher", "whose BatchNorm L_bn matches", "paper: both; released code: teacher"
-    )
-    # Component switches (table 3)
+    bn_models: Literal["teacher", "both"] = param("teacher", "whose BatchNorm L_bn matches", "released; paper: both")
+    loss: Literal["kl", "dkl"] = param("kl", "divergence in L_adv: KL or decoupled KL", "paper, eq. 8; released: dkl")
+    # Class reweighting (eq. 1-2, A.6)
     reweighting: bool = param(True, "class reweighting on", "paper, table 3")
-    fae: bool = param(True, "fairness-aware examples on; off sets λ_uni to 0", "paper, table 3")
-    utae: bool = param(True, "uniform-target adversarial examples on; off sets γ to 0", "paper, table 3")
-    # Reweighting (eq. 1-2, A.6)
     strategy: Strategy = param("softmax", "from vulnerability to class probabilities", "paper, section 4.2 and A.6")
-    margin: Literal["logits", "probabilities"] = param(
-        "logits", "what the adversarial margin is taken of", "paper, eq. 1"
-    )
+    margin: Literal["logits", "probabilities"] = param("logits", "what the margin is taken of", "paper, eq. 1")
     class_temperature: float = param(1.0, "softmax temperature of the class probabilities", "paper, section 4.2", gt=0)
     probe_steps: int = param(20, "PGD steps on the teacher behind the margins", "paper, section 4.2", ge=1)
-    # Non-robust features (eq. 3-7)
+    # Fairness-aware examples (eq. 3-7)
+    fae: bool = param(True, "fairness-aware examples on; off sets λ_uni to 0", "paper, table 3")
     layer: str = param("last", "l: where the teacher is split; the last convolutional block", "paper, table 9")
     bottleneck_beta: float = param(0.3, "β of the information bottleneck", RELEASED, ge=0)
     bottleneck_lr: float = param(0.1, "Adam learning rate of the noise scale λ_r", RELEASED, gt=0)
     bottleneck_steps: int = param(50, "Adam steps of the noise scale λ_r", RELEASED, ge=1)
-    bottleneck_penalty: Literal["sum", "half-mean"] = param(
-        "half-mean",
-        "compression summed over channels, or halved and averaged as β = 0.3 is meant",
-        "paper, eq. 5: sum; released code",
-    )
-    bottleneck_ceiling: Literal["image", "batch"] = param(
-        "image", "largest channel variance of the image, or of the batch", "paper, eq. 6; released code: batch"
-    )
-    # Distillation (eq. 10-11)
+    bottleneck_penalty: Penalty = param("half-mean", "compression over channels", "released, with its β; eq. 5: sum")
+    bottleneck_ceiling: Ceiling = param("image", "largest variance of the image, or batch", "eq. 6; released: batch")
+    # Uniform-target adversarial examples and distillation (eq. 10-11)
+    utae: bool = param(True, "uniform-target adversarial examples on; off sets γ to 0", "paper, table 3")
     gamma: float = param(0.5, "γ, weight of the uniform-target constraint", "paper, section 5.1", ge=0)
-    attack_model: Literal["student", "teacher"] = param(
-        "student", "who UTAEs attack", "released code: student; eq. 10 as printed: teacher"
-    )
-    loss: Literal["kl", "dkl"] = param(
-        "kl",
-        "divergence in L_adv: KL, or decoupled KL (the same as KL for the student)",
-        "paper, eq. 8; released code: dkl",
-    )
+    attack_model: Literal["student", "teacher"] = param("student", "who UTAEs attack", "released; eq. 10: teacher")
     adversarial_weight: float = param(1 / 6, "λ2 of eq. 11; λ1 is the rest", "paper, section 5.1", ge=0, le=1)
 
 
@@ -91,13 +74,8 @@ class FERD(SynthesizeThenDistill):
         models = [problem.teacher, problem.student] if c.bn_models == "both" else [problem.teacher]
         self.statistics = [BatchNormStatistics(m, "ferd's L_bn (lambda_bn)") for m in models] if c.lambda_bn else []
         self.split = SplitTeacher(problem.teacher, c.layer)
-        self.bottleneck = Bottleneck(
-            beta=c.bottleneck_beta,
-            lr=c.bottleneck_lr,
-            steps=c.bottleneck_steps,
-            penalty=c.bottleneck_penalty,
-            ceiling=c.bottleneck_ceiling,
-        )
+        b = {name.removeprefix("bottleneck_"): value for name, value in c if name.startswith("bottleneck_")}
+        self.bottleneck = Bottleneck(**b)
         # D_c (eq. 2), at first 0; or κ_c (eq. 26), at first K: a class of which nothing is known has not fallen
         unknown = float(c.probe_steps) if c.strategy in STEPS_BASED else 0.0
         self.vulnerability = torch.full((problem.num_classes,), unknown, device=problem.device)

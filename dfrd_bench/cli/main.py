@@ -19,6 +19,7 @@ COMMANDS = {
     "list": ("listing", "List methods, datasets, teachers, students or attacks."),
     "show": ("show", "Show a method: its paper and every hyper-parameter."),
     "teacher": ("teacher", "Train a robust teacher."),
+    "new-method": ("new_method", "Write a package with a new method in it, ready to install."),
 }
 
 EXAMPLE = """
@@ -41,7 +42,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"dfrd_bench.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, "list_" if cmd_name == "list" else cmd_name)
+        command: click.Command = getattr(module, "list_" if cmd_name == "list" else cmd_name.replace("-", "_"))
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
@@ -77,14 +78,13 @@ def main(args: list[str] | None = None) -> None:
         click.echo(error.format_message(), err=True)
         sys.exit(2)
     except click.ClickException as error:
-        click.echo(f"Error: {error.format_message()}", err=True)
-        if isinstance(error, click.UsageError) and error.ctx is not None:
-            click.echo(f"Try '{error.ctx.command_path} --help'.", err=True)
+        hint = f" See {error.ctx.command_path} --help." if isinstance(error, click.UsageError) and error.ctx else ""
+        click.echo(f"Error: {error.format_message()}{hint}", err=True)
         sys.exit(2)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except BrokenPipeError:
         sys.exit(0)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped. The same command goes on where it was: finished epochs and results are kept.", err=True)
+        click.echo("Stopped. The same command goes on from the last checkpoint; finished results are kept.", err=True)
         sys.exit(130)

@@ -71,6 +71,7 @@ def train(
     """
     from dfrd_bench.cli.outcome import print_outcome
     from dfrd_bench.cli.progress import watching
+    from dfrd_bench.files import check_writable
     from dfrd_bench.measurement import evaluate_weights
     from dfrd_bench.problem import ThreatModel
     from dfrd_bench.registry import ATTACKS, DATASETS
@@ -85,6 +86,7 @@ def train(
     for name in chosen:  # a wrong name is an error now, not after the training
         ATTACKS.get(name)
     path = output or Path(f"{dataset}-{arch}-{config.method}-seed{seed}.safetensors")
+    check_writable(path)
     with watching(quiet) as observer:
         _train(images, arch, config, threat, seed, precision, device, path, observer)
         evaluation, _ = evaluate_weights(

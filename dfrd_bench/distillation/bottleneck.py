@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 GUARD = 1e-10
 Penalty = Literal["sum", "half-mean"]
+Ceiling = Literal["image", "batch"]
 
 
 def compression(variance: Tensor, scale: Tensor, penalty: Penalty = "sum") -> Tensor:
@@ -41,7 +42,7 @@ class Bottleneck:
     lr: float = 0.1
     steps: int = 50
     penalty: Penalty = "sum"
-    ceiling: Literal["image", "batch"] = "image"
+    ceiling: Ceiling = "image"
 
     def noise_scale(
         self, head: Callable[[Tensor], Tensor], features: Tensor, labels: Tensor, generator: torch.Generator

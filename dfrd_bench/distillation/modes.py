@@ -11,12 +11,13 @@ from torch import nn
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[nn.Module]:
     """The network in eval mode and without gradients for its weights; both are restored afterwards."""
-    was_training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     wanted = [parameter.requires_grad for parameter in model.parameters()]
     model.eval().requires_grad_(False)
     try:
         yield model
     finally:
-        model.train(was_training)
+        for module, training in modes:
+            module.training = training
         for parameter, requires_grad in zip(model.parameters(), wanted, strict=True):
             parameter.requires_grad_(requires_grad)

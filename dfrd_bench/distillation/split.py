@@ -21,9 +21,17 @@ class _LeafTracer(fx.Tracer):
         return module_qualified_name == self.leaf or super().is_leaf_module(m, module_qualified_name)
 
 
-def feature_layers(model: nn.Module) -> list[str]:
-    """Names of the children that hold convolutions, in order: the places where a network can be split ("block3", …)."""
-    return [name for name, child in model.named_children() if any(isinstance(m, nn.Conv2d) for m in child.modules())]
+def feature_layers(model: nn.Module, prefix: str = "") -> list[str]:
+    """Names of the places where a network can be split ("block3", …): its parts that convolve and do not classify, in order.
+
+    A part with a linear layer in it, such as the network behind a normalisation, is looked into.
+    """
+    names: list[str] = []
+    for name, child in model.named_children():
+        kinds = {type(module) for module in child.modules()}
+        if nn.Conv2d in kinds:
+            names += feature_layers(child, f"{prefix}{name}.") if nn.Linear in kinds else [prefix + name]
+    return names
 
 
 class SplitTeacher:
@@ -31,7 +39,7 @@ class SplitTeacher:
 
     Args:
         model: the teacher; its modules are shared, not copied.
-        layer: name of a module, or "last" for the last child that holds convolutions.
+        layer: name of a module, or "last" for the last of `feature_layers`.
 
     Raises:
         DfrdBenchError: no such layer, a network `torch.fx` cannot trace, or one whose later layers reach back before the cut.

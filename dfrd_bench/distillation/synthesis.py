@@ -26,7 +26,8 @@ RECIPE_STEPS = 200  # synthesis steps per epoch of the shared recipe, which the 
 class PoolConfig(DistillerConfig):
     """The shared recipe for a pool that grows by one batch per epoch."""
 
-    synthesis_steps: int = param(RECIPE_STEPS, "synthesis steps per epoch", RECIPE, ge=1)
+    synthesis_steps: int = param(RECIPE_STEPS, "synthesis steps per round", RECIPE, ge=1)
+    synthesis_rounds: int = param(1, "synthesis rounds per epoch, each adding a batch to the pool", RECIPE, ge=1)
 
     @classmethod
     def at_budget(cls, budget: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +67,8 @@ class PoolDistiller(Distiller):
     def __init__(self, problem: Problem, config: MethodConfig) -> None:
         super().__init__(problem, config)
         self.synthesis = cast(PoolConfig, config)
-        self.pool = SyntheticPool(self.synthesis.epochs * self.synthesis.batch_size, problem.shape, problem.device)
+        capacity = self.synthesis.epochs * self.synthesis.synthesis_rounds * self.synthesis.batch_size
+        self.pool = SyntheticPool(capacity, problem.shape, problem.device)
 
     @abstractmethod
     def canvas(self, labels: Tensor) -> Canvas:
@@ -100,7 +102,10 @@ class PoolDistiller(Distiller):
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """One epoch of the template."""
-        numbers = self.synthesize_one_batch(epoch)
+        rounds = Averages()
+        for _ in range(self.synthesis.synthesis_rounds):
+            rounds.add(self.synthesize_one_batch())
+        numbers = rounds.means()
         if epoch >= self.synthesis.warmup_epochs or epoch == self.synthesis.epochs - 1:
             numbers["lr"] = self.set_learning_rate(epoch)
             averages = Averages()
@@ -111,7 +116,7 @@ class PoolDistiller(Distiller):
             numbers |= averages.means()
         return numbers
 
-    def synthesize_one_batch(self, epoch: int) -> dict[str, float]:
+    def synthesize_one_batch(self) -> dict[str, float]:
         """Draw labels, optimise a batch for them, keep the best version of it in the pool."""
         labels = torch.multinomial(
             self.class_probabilities().float(), self.synthesis.batch_size, replacement=True, generator=self.rng

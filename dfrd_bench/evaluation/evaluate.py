@@ -92,7 +92,7 @@ def evaluate_model(
     """Run attacks by name, keeping what is already known.
 
     Args:
-        model: any network; put into eval mode here and back afterwards.
+        model: any network; put into eval mode here and back afterwards, and into the channels_last layout for good.
         images: the test images.
         num_classes: K.
         threat: ball and step of every attack.
@@ -133,7 +133,11 @@ def evaluate_model(
                     seed=seed,
                     on_batch=lambda done, accuracy, name=name: on_batch(name, done, len(images), accuracy),  # type: ignore[misc]
                 ).numpy()
-            notes += dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, AttackWarning))
+            for warning in caught:
+                if issubclass(warning.category, AttackWarning):
+                    notes.append(str(warning.message))
+                else:
+                    warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
             predictions[name] = predicted
             results[name] = attack_record(
                 labels, predicted, num_classes, attack.parameters(threat), time.perf_counter() - began
@@ -142,7 +146,7 @@ def evaluate_model(
         model.train(was_training)
     survived = np.all([predicted == labels for predicted in predictions.values()], axis=0)
     record = EvaluationRecord(seed=seed, attacks=results, worst_case=float(survived.mean()))
-    return record, Predictions(labels, predictions), notes
+    return record, Predictions(labels, predictions), list(dict.fromkeys(notes))
 
 
 def attack_record(

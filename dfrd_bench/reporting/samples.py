@@ -18,6 +18,7 @@ from dfrd_bench.files import write_atomically
 SAMPLES_FILE = "samples.npz"
 PICTURE_FILE = "samples.png"
 KEPT = 200
+GAP = 1  # white pixels between images
 
 
 @dataclass(frozen=True)
@@ -71,29 +72,22 @@ def draw_samples(
 
     counts = np.bincount(samples.classes, minlength=len(class_names))
     shown = sorted(np.argsort(-counts, kind="stable")[:rows].tolist())
-    figure = Figure(figsize=(1.6 + 0.7 * columns, 0.75 * len(shown) + 0.5), layout="compressed")
-    grid: Any = figure.subplots(len(shown), columns, squeeze=False)
+    _, channels, height, width = samples.images.shape
+    mosaic = np.full((len(shown) * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels), 255, dtype=np.uint8)
     for row, number in enumerate(shown):
         members = np.flatnonzero(samples.classes == number)
         members = members[np.argsort(-samples.confidence[members], kind="stable")]
-        for column in range(columns):
-            axis = grid[row, column]
-            axis.set_xticks([])
-            axis.set_yticks([])
-            if column < len(members):
-                pixels = samples.images[members[column]]
-                grey = pixels.shape[0] == 1
-                axis.imshow(
-                    pixels[0] if grey else pixels.transpose(1, 2, 0), cmap="gray" if grey else None, vmin=0, vmax=255
-                )
-            else:
-                axis.axis("off")
-        label = f"{class_names[number]}  ({counts[number]})"
-        grid[row, 0].set_ylabel(label, rotation=0, ha="right", va="center")
-        grid[row, 0].axis("on")
-        if not len(members):
-            for side in grid[row, 0].spines.values():
-                side.set_visible(False)
+        for column, member in enumerate(members[:columns]):
+            top, left = row * (height + GAP), column * (width + GAP)
+            mosaic[top : top + height, left : left + width] = samples.images[member].transpose(1, 2, 0)
+    figure = Figure(figsize=(1.6 + 0.7 * columns, 0.75 * len(shown) + 0.5), layout="compressed")
+    axis: Any = figure.subplots()
+    axis.imshow(mosaic.repeat(3, axis=2) if channels == 1 else mosaic, interpolation="nearest")
+    axis.set_xticks([])
+    labels = [f"{class_names[number]}  ({counts[number]})" for number in shown]
+    axis.set_yticks([row * (height + GAP) + (height - 1) / 2 for row in range(len(shown))], labels)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
     figure.suptitle("synthetic images by the teacher's class (number in the sample)", fontsize=10)
     buffer = io.BytesIO()
     figure.savefig(buffer, format=path.suffix.removeprefix(".") or "png", dpi=120)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -215,24 +216,24 @@ class TestInterrupted:
         assert tiny.command(*arguments(tmp_path / "whole", epochs=3), "--quiet").code == 0
         return only_run(tmp_path / "whole")
 
-    @pytest.mark.parametrize("seconds", [-1.0, 1e9], ids=["checkpoint-each-epoch", "no-checkpoint"])
+    @pytest.mark.parametrize("share", [math.inf, -1.0], ids=["checkpoint-each-epoch", "no-checkpoint"])
     def test_a_run_stopped_and_called_again_gives_the_numbers_of_one_that_was_not(
-        self, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+        self, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
     ) -> None:
         results = tmp_path / "results"
         with monkeypatch.context() as patch:
-            patch.setattr(experiment, "CHECKPOINT_SECONDS", seconds)
+            patch.setattr(experiment, "CHECKPOINT_SHARE", share)
             interrupt_at(patch, 2)
             stopped = tiny.command(*arguments(results, epochs=3))
         assert stopped.code == 130
-        assert "The same command goes on where it was" in stopped.err
+        assert "The same command goes on from the last checkpoint" in stopped.err
         assert "Traceback" not in stopped.err
         assert not list(results.rglob("record.json"))
         (state,) = results.rglob("state")
         assert json.loads(state.read_text())["stage"] == "training"
         again = tiny.command(*arguments(results, epochs=3))
         assert again.code == 0, again.err
-        assert ("going on after epoch 2" in again.err) is (seconds < 0)
+        assert ("going on after epoch 2" in again.err) is (share > 0)
         assert numbers(only_run(results)) == numbers(whole)
         history = [json.loads(s) for s in (only_run(results) / "history.jsonl").read_text().splitlines()]
         expected = [json.loads(s) for s in (whole / "history.jsonl").read_text().splitlines()]
@@ -263,7 +264,7 @@ class TestInterrupted:
             zskt += ["--set", setting]
         assert tiny.command(*zskt, "--results", tmp_path / "whole").code == 0
         with monkeypatch.context() as patch:
-            patch.setattr(experiment, "CHECKPOINT_SECONDS", -1.0)
+            patch.setattr(experiment, "CHECKPOINT_SHARE", math.inf)
             interrupt_at(patch, 1, ZSKT)
             assert tiny.command(*zskt, "--results", tmp_path / "parts").code == 130
         assert tiny.command(*zskt, "--results", tmp_path / "parts").code == 0
@@ -273,7 +274,7 @@ class TestInterrupted:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(experiment, "CHECKPOINT_SECONDS", -1.0)
+            patch.setattr(experiment, "CHECKPOINT_SHARE", math.inf)
             interrupt_at(patch, 1)
             assert tiny.command(*arguments(tmp_path)).code == 130
         (path,) = tmp_path.rglob("method.pt")

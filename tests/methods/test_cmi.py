@@ -118,7 +118,7 @@ def test_the_head_learns_in_synthesis_and_the_kept_batch_enters_the_bank() -> No
     assert all(p.grad is None for p in part.head.parameters())
     assert len(part.bank) == 8
     for _ in range(2):
-        method.synthesize_one_batch(0)
+        method.synthesize_one_batch()
     assert len(part.bank) == 20  # 24 were added
 
 

@@ -74,7 +74,7 @@ def test_the_meta_gradient_is_the_sum_of_the_inner_gradients() -> None:
 def test_reptile_moves_the_meta_generator_towards_the_adapted_one() -> None:
     method = toy.make(Fast, meta_rule="reptile", meta_lr=1e-5)
     before = [p.detach().clone() for p in method.generator.parameters()]
-    method.synthesize_one_batch(0)
+    method.synthesize_one_batch()
     moved = 0
     after = method.generator.parameters()
     for old, new, adapted in zip(before, after, method.round.adapted.parameters(), strict=True):
@@ -100,9 +100,9 @@ def test_the_first_layer_is_reset_once_and_nothing_else() -> None:
     def change(name: str) -> float:
         return float((method.generator.get_parameter(name) - before[name]).detach().abs().max())
 
-    method.synthesize_one_batch(1)
+    method.train_epoch(1)
     assert change("linear.weight") < 1e-6
-    method.synthesize_one_batch(2)
+    method.train_epoch(2)
     assert change("linear.weight") > 0.01
     assert float(method.generator.linear.weight.detach().std()) == pytest.approx(0.02, rel=0.2)
     assert all(change(name) < 1e-6 for name in before if not name.startswith("linear"))
@@ -111,8 +111,15 @@ def test_the_first_layer_is_reset_once_and_nothing_else() -> None:
 def test_batchnorm_statistics_of_a_round_are_remembered() -> None:
     method = toy.make(Fast)
     assert method.state_dict()["statistics"] == {"past": []}
-    method.synthesize_one_batch(0)
+    method.synthesize_one_batch()
     assert len(method.state_dict()["statistics"]["past"]) == len(method.statistics.layers)
+
+
+def test_an_epoch_has_as_many_rounds_as_it_is_told() -> None:
+    method = toy.make(Fast, synthesis_rounds=3, epochs=2, warmup_epochs=0)
+    method.train_epoch(0)
+    assert len(method.pool) == 3 * method.fast.batch_size
+    assert len(method.pool.labels) == 2 * 3 * method.fast.batch_size
 
 
 def test_a_teacher_without_batchnorm_gets_told_what_is_missing() -> None:
@@ -126,4 +133,5 @@ def test_a_teacher_without_batchnorm_gets_told_what_is_missing() -> None:
 
 def test_a_preset_keeps_the_few_steps_and_moves_the_reset() -> None:
     budget = {"epochs": 40, "warmup_epochs": 5, "synthesis_steps": 30, "batch_size": 128, "distillation_steps": 60}
-    assert Fast.Config.at_budget(budget) == {**budget, "synthesis_steps": 5, "reset_after": 21}  # 120·35/200
+    # 220/40 rounds per epoch, and 120·35/200 epochs
+    assert Fast.Config.at_budget(budget) == {**budget, "synthesis_steps": 5, "synthesis_rounds": 6, "reset_after": 21}

@@ -233,7 +233,7 @@ class TestReweighting:
     def test_labels_are_drawn_by_the_probabilities(self) -> None:
         method = ferd(batch_size=400, synthesis_steps=1, bottleneck_steps=1, reweighting=False)
         method.probabilities = torch.tensor([0.0, 0.7, 0.1, 0.2])
-        method.synthesize_one_batch(0)
+        method.synthesize_one_batch()
         shares = torch.bincount(method.pool.labels[:400], minlength=4) / 400
         assert shares[0] == 0
         torch.testing.assert_close(shares, method.probabilities, atol=0.07, rtol=0)

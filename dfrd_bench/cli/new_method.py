@@ -1,0 +1,115 @@
+"""`dfrd-bench new-method`: a package with a method in it that works, to start from."""
+
+from __future__ import annotations
+
+import keyword
+import re
+import shlex
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+import click
+
+from dfrd_bench.errors import DfrdBenchError
+
+EPILOG = """
+\b
+Examples:
+  dfrd-bench new-method my-method
+  dfrd-bench new-method my-method --output ~/work/my-method
+"""
+FILES = {
+    "README.md": "README.md.in",
+    "pyproject.toml": "pyproject.toml.in",
+    "$module.py": "method.py.in",
+    "tests/test_$identifier.py": "test_method.py.in",
+}
+TAKEN = ("F", "Tensor", "Reference", "Synthesis", "SynthesizeThenDistill")  # what the template itself uses
+
+
+@click.command("new-method", epilog=EPILOG)
+@click.argument("name")
+@click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder to create; NAME by default.")
+def new_method(name: str, output: Path | None) -> None:
+    """Write a package with a new method: it installs, runs and passes its test as it is.
+
+    What is yours to write is marked in its one Python file; docs/adding-a-method.md goes through it.
+    """
+    check_name(name)
+    folder = output or Path(name)
+    written = write_package(name, folder)
+    click.echo(f"Wrote {', '.join(written)} in {folder}")
+    click.echo(
+        f"Next: write the method in {folder / written[2]}, then\n"
+        f"  pip install -e {shlex.quote(str(folder))} pytest\n"
+        f"  pytest {shlex.quote(str(folder))}\n"
+        f"  dfrd-bench run --method {name}"
+    )
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that no method can have.
+
+    Raises:
+        DfrdBenchError: the rule that is broken, or who has the name.
+    """
+    from dfrd_bench.registry import METHODS
+
+    rules = {
+        "a Python identifier once '-' is replaced by '_' (letters, digits and '_', no digit first)": (
+            _identifier(name).isidentifier()
+        ),
+        "in lower case and without accents": name.isascii() and name == name.lower(),
+        "words joined by a single '-' or '_'": bool(re.fullmatch(r"[^\W_]+([-_][^\W_]+)*", name)),
+    }
+    taken = {_identifier(known): known for known in METHODS.names()}
+    for rule, holds in rules.items():
+        if not holds:
+            better = _nearest(name)
+            hint = f" Try {better!r}." if better and _identifier(better) not in taken else ""
+            raise DfrdBenchError(f"{name!r} cannot name a method: a name must be {rule}.{hint}")
+    if known := taken.get(_identifier(name)):
+        raise DfrdBenchError(f"There is a method {known!r} already, of {METHODS.distribution(known)}.")
+
+
+def write_package(name: str, folder: Path) -> list[str]:
+    """Write the package of a method; returns its files, relative to the folder.
+
+    Raises:
+        DfrdBenchError: the folder has something in it, or cannot be written.
+    """
+    from dfrd_bench.files import write_atomically
+
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise DfrdBenchError(f"{folder} exists and is left as it is: name another folder with --output.")
+    identifier = _identifier(name)
+    values = {
+        "name": name,
+        "slug": name.replace("_", "-"),
+        "identifier": identifier,
+        "module": f"dfrd_bench_{identifier}",
+        "class_name": _class_name(identifier),
+    }
+    templates = files("dfrd_bench") / "templates" / "plugin"
+    written = []
+    for target, source in FILES.items():
+        written.append(Template(target).substitute(values))
+        text = Template((templates / source).read_text(encoding="utf-8")).substitute(values)
+        write_atomically(folder / written[-1], text.encode())
+    return written
+
+
+def _identifier(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _class_name(identifier: str) -> str:
+    """my_method -> MyMethod; with Method at its end where Python or the template has that name."""
+    camel = "".join(part.capitalize() for part in identifier.split("_"))
+    return f"{camel}Method" if keyword.iskeyword(camel) or camel in TAKEN else camel
+
+
+def _nearest(name: str) -> str:
+    """A name that keeps the rules, as near as possible to one that does not; empty where there is none."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-").lstrip("0123456789-")
