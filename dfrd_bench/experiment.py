@@ -1,32 +1,27 @@
-"""The life of one run: resolve names, train epoch by epoch, checkpoint, evaluate, record."""
+"""The life of one run: prepare, train epoch by epoch, checkpoint, evaluate, record."""
 
 from __future__ import annotations
 
-import logging
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfrd_bench.attacks import STANDARD_ATTACKS
 from dfrd_bench.checkpoint import Checkpoint, History, State
-from dfrd_bench.environment import choose_device, peak_memory
-from dfrd_bench.errors import DfrdBenchError, unknown_name
+from dfrd_bench.environment import peak_memory
+from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.observer import SILENT, Observer
-from dfrd_bench.problem import Precision, PrecisionName, Problem, ThreatModel
-from dfrd_bench.records import RECORD_FILE, WEIGHTS_FILE, ExperimentSpec, Record, TrainingRecord, save_record
-from dfrd_bench.registry import ATTACKS, DATASETS, METHODS
-from dfrd_bench.settings import validated
+from dfrd_bench.records import RECORD_FILE, WEIGHTS_FILE, Record, TrainingRecord, save_record
+from dfrd_bench.registry import ATTACKS
+from dfrd_bench.request import Prepared, Request, prepare
 
 if TYPE_CHECKING:
-    from dfrd_bench.datasets.base import Dataset
-    from dfrd_bench.method import Method, MethodConfig
+    from dfrd_bench.method import Method
 
-log = logging.getLogger(__name__)
 CHECKPOINT_SHARE = 0.05  # of the time may go into saving checkpoints
-SEEDS = 2**32
 
 
 @dataclass(frozen=True)
@@ -42,122 +37,6 @@ class Finished:
     folder: Path
     record: Record
     cached: bool = False
-
-
-@dataclass(frozen=True)
-class Request:
-    """A run as a user asks for it; None means the dataset's default. `run` takes the same arguments."""
-
-    method: str
-    dataset: str = "digits"
-    teacher: str | None = None
-    teacher_arch: str | None = None
-    student: str | None = None
-    preset: str = "default"
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    epochs: int | None = None
-    seed: int = 0
-    eps: float | None = None
-    step: float | None = None
-    precision: PrecisionName = "fp32"
-    device: str = "auto"
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A request with every name resolved and everything loaded that a run needs."""
-
-    spec: ExperimentSpec
-    config: MethodConfig
-    method_class: type[Method]
-    dataset: Dataset
-    problem: Problem
-
-
-def resolve_config(request: Request, method_class: type[Method], dataset: Dataset) -> tuple[MethodConfig, str]:
-    """The method's hyper-parameters (its defaults, under the preset, under the user's settings), and the variant's label.
-
-    Raises:
-        DfrdBenchError: an unknown preset or hyper-parameter, or a bad value.
-    """
-    presets = {"paper": {}, **dataset.presets}
-    if request.preset not in presets:
-        raise unknown_name(f"preset of {dataset.info.name}", request.preset, presets)
-    budget = method_class.Config.at_budget(presets[request.preset])
-    values = {**budget, **request.settings}
-    if request.epochs is not None:
-        values["epochs"] = request.epochs
-    config = validated(method_class.Config, values, request.method)
-    return config, variant_of(request.preset, config, validated(method_class.Config, budget, request.method))
-
-
-def variant_of(preset: str, config: MethodConfig, default: MethodConfig) -> str:
-    """A short label of what sets a run apart: its preset, and every hyper-parameter that is not that preset's."""
-    values, usual = config.model_dump(), default.model_dump()
-    parts = [preset] if preset != "default" else []
-    parts += [f"{name}={_plain(value)}" for name, value in sorted(values.items()) if value != usual[name]]
-    return "+".join(parts) or "default"
-
-
-def _plain(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
-
-
-def prepare(request: Request) -> Prepared:
-    """Resolve and load everything a run needs.
-
-    Raises:
-        DfrdBenchError: whatever is wrong with the request.
-    """
-    from dfrd_bench.students.base import build_network
-    from dfrd_bench.teachers.base import load_teacher
-
-    if not 0 <= request.seed < SEEDS:
-        raise DfrdBenchError(f"The seed must lie in 0 … {SEEDS - 1}, not {request.seed}.")
-    method_class: type[Method] = METHODS.get(request.method)
-    dataset: Dataset = DATASETS.get(request.dataset)()
-    config, variant = resolve_config(request, method_class, dataset)
-    given = {"eps": request.eps, "step": request.step}
-    threat = validated(
-        ThreatModel,
-        {**dataset.threat.model_dump(), **{k: v for k, v in given.items() if v is not None}},
-        "the threat model",
-    )
-    device = choose_device(request.device)
-    precision = Precision(request.precision)
-    student_name = request.student or dataset.default_student
-    student = build_network(
-        student_name, channels=dataset.info.shape[0], num_classes=dataset.info.num_classes, seed=request.seed
-    )
-    teacher = load_teacher(
-        request.teacher or dataset.default_teacher,
-        dataset.info,
-        architecture=request.teacher_arch,
-        device=device,
-        precision=precision,
-    )
-    problem = Problem(
-        teacher=teacher.model,
-        student=precision.place(student, device),
-        info=dataset.info,
-        threat=threat,
-        device=device,
-        precision=precision,
-        seed=request.seed,
-    )
-    spec = ExperimentSpec(
-        method=request.method,
-        variant=variant,
-        provider=METHODS.distribution(request.method),
-        config=config.model_dump(mode="json"),
-        dataset=dataset.info.name,
-        teacher=teacher.record,
-        student=student_name,
-        threat=threat,
-        precision=request.precision,
-        seed=request.seed,
-    )
-    return Prepared(spec, config, method_class, dataset, problem)
 
 
 def run(

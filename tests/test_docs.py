@@ -1,0 +1,88 @@
+"""The tutorial works as it is printed: its files are written, its Python is run, and so is every command."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import plugin_packages
+import pytest
+import tiny
+
+from dfrd_bench.records import load_results
+
+TUTORIAL = Path(__file__).parent.parent / "docs" / "adding-a-method.md"
+
+
+class Block(NamedTuple):
+    """A fenced block: its language, the file it belongs into (or ""), and its text."""
+
+    language: str
+    title: str
+    text: str
+
+
+def blocks(document: Path) -> list[Block]:
+    fenced = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+    return [Block(*match.groups(default="")) for match in fenced.finditer(document.read_text(encoding="utf-8"))]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[plugin_packages.Install]:
+    monkeypatch.chdir(tmp_path)
+    with plugin_packages.installing(tmp_path / "site") as install:
+        yield install
+
+
+def write(path: Path, block: Block) -> None:
+    """A file's first block is all of it so far; further Python under the same title goes below."""
+    goes_on = block.language == "python" and not block.text.startswith('"""')
+    before = path.read_text(encoding="utf-8") + "\n\n" if goes_on else ""
+    path.write_text(before + block.text, encoding="utf-8")
+    plugin_packages.forget()
+
+
+def follow(line: str, install: plugin_packages.Install) -> str:
+    """Do what a line of shell does; returns what it printed."""
+    match shlex.split(line, comments=True):
+        case ["dfrd-bench", *arguments]:
+            outcome = tiny.command(*arguments)
+            assert outcome.code == 0, f"{line}\n{outcome.err}"
+            return outcome.out
+        case ["pip", "install", "-e", folder, *others]:
+            assert others in ([], ["pytest"])
+            install(Path(folder))
+        case ["pytest", folder]:
+            assert plugin_packages.run_tests(Path(folder)) > 0
+        case other:
+            pytest.fail(f"a line the test cannot follow: {other}")
+    return ""
+
+
+@pytest.mark.usefixtures("few_digits")
+def test_the_tutorial_can_be_followed_literally(install: plugin_packages.Install) -> None:
+    printed = {}
+    for block in blocks(TUTORIAL):
+        if block.title:
+            write(Path(block.title), block)
+        elif block.language == "python":
+            exec(compile(block.text, str(TUTORIAL), "exec"), {"__name__": "tutorial"})
+        else:
+            assert block.language == "sh", block
+            for line in block.text.splitlines():
+                printed[line] = follow(line, install)
+    assert "my-method" in printed["dfrd-bench list methods"]
+    assert "dfrd-bench-my-method 0.2.0" in printed["dfrd-bench list datasets"]
+    measured = load_results("results")
+    ran = set(measured[["dataset", "method", "attack"]].itertuples(index=False, name=None))
+    mine = {("stripes", "my-method", "noise"), ("stripes", "my-method", "pgd20"), ("digits", "my-method", "pgd20")}
+    assert mine | {("digits", "zskt", "clean")} <= ran
+
+
+def test_every_link_leads_somewhere() -> None:
+    targets = re.findall(r"\]\(([^)#]+)", TUTORIAL.read_text(encoding="utf-8"))
+    assert targets
+    assert [target for target in targets if not (TUTORIAL.parent / target).exists()] == []
