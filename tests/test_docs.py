@@ -72,7 +72,7 @@ def test_the_tutorial_can_be_followed_literally(install: plugin_packages.Install
             exec(compile(block.text, str(TUTORIAL), "exec"), {"__name__": "tutorial"})
         else:
             assert block.language == "sh", block
-            for line in block.text.splitlines():
+            for line in block.text.replace("\\\n", " ").splitlines():
                 printed[line] = follow(line, install)
     assert "my-method" in printed["dfrd-bench list methods"]
     assert "dfrd-bench-my-method 0.2.0" in printed["dfrd-bench list datasets"]

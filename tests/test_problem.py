@@ -22,8 +22,8 @@ from torch import Tensor
 import dfrd_bench
 from dfrd_bench.datasets.base import Dataset, LabelledImages
 from dfrd_bench.datasets.digits import Digits
-from dfrd_bench.request import Request, prepare
 from dfrd_bench.problem import DatasetInfo, Precision, Problem, ThreatModel
+from dfrd_bench.request import Request, prepare
 
 ROOT = Path(dfrd_bench.__file__).parent
 METHODS = ROOT.parent / "methods"

@@ -1,0 +1,61 @@
+"""The committed records say what their predictions say, and speak of the weights beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import confusion_matrix
+
+from dfrd_bench.datasets.digits import Digits
+from dfrd_bench.records import Record, load_predictions, load_record
+
+RESULTS = Path(__file__).parent.parent / "results"
+FOLDERS = sorted(path.parent for path in RESULTS.rglob("record.json"))
+SHIPPED = files("dfrd_bench.teachers") / "weights"
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(RESULTS)))
+class TestCommitted:
+    def test_numbers_follow_from_the_predictions(self, folder: Path) -> None:
+        record, predictions = load_record(folder), load_predictions(folder)
+        classes = range(record.dataset.info.num_classes)
+        survived = np.ones(len(predictions.labels), dtype=bool)
+        assert predictions.attacks.keys() == record.evaluation.attacks.keys()
+        for name, attack in record.evaluation.attacks.items():
+            predicted = predictions.attacks[name]
+            survived &= predicted == predictions.labels
+            assert confusion_matrix(predictions.labels, predicted, labels=classes).tolist() == attack.confusion
+            shares = [float(np.mean(predicted[predictions.labels == k] == k)) for k in classes]
+            assert attack.per_class == pytest.approx(shares)
+            assert attack.average == pytest.approx(np.mean(predicted == predictions.labels))
+            assert attack.worst_class == pytest.approx(min(shares))
+            assert attack.nsd == pytest.approx(np.std(shares) / np.mean(shares))
+        assert record.evaluation.worst_case == pytest.approx(survived.mean())
+
+    def test_weights_are_those_that_were_measured(self, folder: Path) -> None:
+        record = load_record(folder)
+        weights = folder / "student.safetensors"
+        if record.spec.kind == "student":
+            assert hashlib.sha256(weights.read_bytes()).hexdigest() == record.weights_sha256
+
+    def test_folder_is_the_one_its_spec_names(self, folder: Path) -> None:
+        assert load_record(folder).spec.folder(RESULTS) == folder
+
+
+def test_digits_records_were_measured_on_todays_test_images() -> None:
+    digest = Digits().load("test").digest()
+    digits = [record for folder in FOLDERS if (record := load_record(folder)).spec.dataset == "digits"]
+    assert digits
+    assert {record.dataset.test_digest for record in digits} == {digest}
+
+
+def test_the_shipped_record_describes_the_shipped_teacher() -> None:
+    record = Record.model_validate(json.loads((SHIPPED / "digits-wrn-10-2.record.json").read_text("utf-8")))
+    weights = (SHIPPED / "digits-wrn-10-2.safetensors").read_bytes()
+    assert hashlib.sha256(weights).hexdigest() == record.weights_sha256 == record.spec.teacher.sha256
+    assert record.evaluation.attacks["autoattack"].average >= 0.6
