@@ -86,3 +86,13 @@ def test_every_link_leads_somewhere() -> None:
     targets = re.findall(r"\]\(([^)#]+)", TUTORIAL.read_text(encoding="utf-8"))
     assert targets
     assert [target for target in targets if not (TUTORIAL.parent / target).exists()] == []
+
+
+def test_the_readmes_table_is_what_the_committed_records_say() -> None:
+    root = TUTORIAL.parent.parent
+    printed = re.search(
+        r"<!-- table -->\n(.*)<!-- end of table -->", (root / "README.md").read_text("utf-8"), re.DOTALL
+    )
+    assert printed
+    outcome = tiny.command("table", root / "results", "--teacher", "--format", "markdown")
+    assert printed[1].strip() == outcome.out.strip()
