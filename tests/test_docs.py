@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -88,11 +89,17 @@ def test_every_link_leads_somewhere() -> None:
     assert [target for target in targets if not (TUTORIAL.parent / target).exists()] == []
 
 
-def test_the_readmes_table_is_what_the_committed_records_say() -> None:
+def test_the_readmes_table_is_what_the_committed_records_say(tmp_path: Path) -> None:
     root = TUTORIAL.parent.parent
+    tracked = subprocess.run(["git", "ls-files", "results"], cwd=root, capture_output=True, text=True)
+    if tracked.returncode:
+        pytest.skip("needs a Git checkout: other runs may lie beside the committed ones")
+    for name in tracked.stdout.split():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes((root / name).read_bytes())
     printed = re.search(
         r"<!-- table -->\n(.*)<!-- end of table -->", (root / "README.md").read_text("utf-8"), re.DOTALL
     )
     assert printed
-    outcome = tiny.command("table", root / "results", "--teacher", "--format", "markdown")
+    outcome = tiny.command("table", tmp_path / "results", "--teacher", "--format", "markdown")
     assert printed[1].strip() == outcome.out.strip()
