@@ -7,7 +7,7 @@ import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.records import EnvironmentRecord
@@ -15,7 +15,6 @@ from dfrd_bench.records import EnvironmentRecord
 if TYPE_CHECKING:
     import torch
 
-DeviceName = Literal["auto", "cpu", "cuda"]
 PACKAGES = ("dfrd-bench", "torch", "torchvision", "robustbench", "pyautoattack", "numpy", "scikit-learn")
 
 

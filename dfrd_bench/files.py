@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dfrd_bench.errors import DfrdBenchError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -27,6 +34,34 @@ def write_atomically(path: Path, data: bytes) -> None:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise DfrdBenchError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write named arrays as a compressed npz file, atomically.
+
+    Raises:
+        DfrdBenchError: the folder cannot be written.
+    """
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    write_atomically(path, buffer.getvalue())
+
+
+def read_arrays(path: Path, *required: str) -> dict[str, NDArray[Any]]:
+    """All arrays of an npz file; nothing in it is executed.
+
+    Raises:
+        DfrdBenchError: the file is missing, damaged, or lacks a required array.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path) as file:
+            return {name: file[name] for name in (*required, *file.files)}
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DfrdBenchError(f"Cannot read {path}: {error}.") from error
 
 
 def check_writable(path: Path) -> None:

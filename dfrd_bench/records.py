@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.files import file_name, write_atomically
+from dfrd_bench.files import file_name, read_arrays, write_arrays, write_atomically
 from dfrd_bench.problem import DatasetInfo, PrecisionName, ThreatModel
 
 if TYPE_CHECKING:
@@ -162,14 +162,10 @@ class Predictions:
 
 def save_record(folder: Path, record: Record, predictions: Predictions) -> None:
     """Write predictions and then the record; a folder is a finished run once record.json is there."""
-    import io
-
     import numpy as np
 
-    buffer = io.BytesIO()
     arrays = {f"attack_{name}": values.astype(np.int16) for name, values in predictions.attacks.items()}
-    np.savez_compressed(buffer, labels=predictions.labels.astype(np.int16), **arrays)  # type: ignore[arg-type]
-    write_atomically(folder / PREDICTIONS_FILE, buffer.getvalue())
+    write_arrays(folder / PREDICTIONS_FILE, {"labels": predictions.labels.astype(np.int16), **arrays})
     text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     Record.model_validate_json(text)
     write_atomically(folder / RECORD_FILE, text.encode())
@@ -200,19 +196,13 @@ def load_predictions(folder: Path) -> Predictions:
     Raises:
         DfrdBenchError: it is missing or damaged.
     """
-    import zipfile
-
     import numpy as np
 
-    path = folder / PREDICTIONS_FILE
-    try:
-        with np.load(path) as arrays:
-            attacks = {
-                key.removeprefix("attack_"): arrays[key].astype(np.int64) for key in arrays.files if key != "labels"
-            }
-            return Predictions(arrays["labels"].astype(np.int64), attacks)
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DfrdBenchError(f"Cannot read {path}: {error}.") from error
+    arrays = {
+        name: values.astype(np.int64) for name, values in read_arrays(folder / PREDICTIONS_FILE, "labels").items()
+    }
+    labels = arrays.pop("labels")
+    return Predictions(labels, {name.removeprefix("attack_"): values for name, values in arrays.items()})
 
 
 def find_records(results: Path) -> Iterator[tuple[Path, Record | DfrdBenchError]]:

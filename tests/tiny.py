@@ -155,3 +155,9 @@ def cut_digits(patch: pytest.MonkeyPatch, *, pictures: bool = False) -> None:
     patch.setattr(Digits, "load", few)
     if not pictures:
         patch.setattr("dfrd_bench.reporting.samples.draw_samples", lambda *_, **__: None)
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two networks have equal weights and buffers."""
+    ours, theirs = one.state_dict(), other.state_dict()
+    return all(torch.equal(ours[name], theirs[name]) for name in ours)

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-METRICS = ("average", "worst_class", "worst_10", "nsd")
-
 
 def confusion_matrix(labels: NDArray[Any], predictions: NDArray[Any], num_classes: int) -> NDArray[np.int64]:
     """Counts [K, K] of (true class, predicted class) from two integer vectors [N].

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.files import write_atomically
+from dfrd_bench.files import read_arrays, write_arrays, write_atomically
 
 SAMPLES_FILE = "samples.npz"
 PICTURE_FILE = "samples.png"
@@ -37,9 +35,9 @@ class Samples:
 
     def save(self, folder: Path) -> None:
         """Write `samples.npz` into a run's folder."""
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, images=self.images, classes=self.classes, confidence=self.confidence)
-        write_atomically(folder / SAMPLES_FILE, buffer.getvalue())
+        write_arrays(
+            folder / SAMPLES_FILE, {"images": self.images, "classes": self.classes, "confidence": self.confidence}
+        )
 
 
 def load_samples(folder: Path) -> Samples:
@@ -48,12 +46,7 @@ def load_samples(folder: Path) -> Samples:
     Raises:
         DfrdBenchError: it is missing or damaged.
     """
-    path = folder / SAMPLES_FILE
-    try:
-        with np.load(path) as arrays:
-            return Samples(arrays["images"], arrays["classes"], arrays["confidence"])
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DfrdBenchError(f"Cannot read {path}: {error}.") from error
+    return Samples(**read_arrays(folder / SAMPLES_FILE, "images", "classes", "confidence"))
 
 
 def draw_samples(

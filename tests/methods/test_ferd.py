@@ -47,11 +47,6 @@ def trained(epochs: int = 3, problem: Problem | None = None, **settings: Any) ->
     return method
 
 
-def same(one: nn.Module, other: nn.Module) -> bool:
-    ours, theirs = one.state_dict(), other.state_dict()
-    return all(torch.equal(ours[name], theirs[name]) for name in ours)
-
-
 def logits(model: nn.Module, x: Tensor) -> np.ndarray:
     with torch.no_grad():
         return model(x).double().numpy()
@@ -242,24 +237,24 @@ class TestReweighting:
 class TestSwitches:
     def test_utae_off_is_gamma_zero(self) -> None:
         off, zero, on = trained(2, utae=False), trained(2, gamma=0.0), trained(2)
-        assert same(off.student, zero.student)
-        assert not same(off.student, on.student)
+        assert tiny.same(off.student, zero.student)
+        assert not tiny.same(off.student, on.student)
 
     @pytest.mark.parametrize("settings", [{"attack_model": "teacher"}, {"conversion": False}, {"loss": "dkl"}])
     def test_a_variant_trains_and_differs(self, settings: dict[str, Any]) -> None:
         variant = trained(2, **settings)
-        assert not same(variant.student, trained(2).student)
+        assert not tiny.same(variant.student, trained(2).student)
         assert all(torch.isfinite(t).all() for t in variant.student.state_dict().values())
 
     def test_warmup_leaves_the_student_alone(self) -> None:
         method = ferd()
         before = copy.deepcopy(method.student)
         numbers = method.train_epoch(0)
-        assert same(method.student, before)
+        assert tiny.same(method.student, before)
         assert "loss" not in numbers
         assert len(method.pool) == 12
         numbers = method.train_epoch(1)
-        assert not same(method.student, before)
+        assert not tiny.same(method.student, before)
         assert {"loss", "lr", "loss_adv", "loss_bn", "loss_oh", "loss_uni", "p_entropy"} <= set(numbers)
         assert all(math.isfinite(value) for value in numbers.values())
 
@@ -291,7 +286,7 @@ class TestState:
         second.load_state_dict(torch.load(file, weights_only=True))
         for epoch in range(stop, 3):
             second.train_epoch(epoch)
-        assert same(second.student, whole.student)
+        assert tiny.same(second.student, whole.student)
         assert torch.equal(second.sample(36), whole.sample(36))
         assert torch.equal(second.probabilities, whole.probabilities)
 
@@ -307,14 +302,14 @@ class TestState:
             with torch.random.fork_rng():
                 torch.manual_seed(global_seed)
                 students.append(trained(2, tiny.problem(seed=seed)).student)
-        assert same(students[0], students[1])
-        assert not same(students[0], students[2])
+        assert tiny.same(students[0], students[1])
+        assert not tiny.same(students[0], students[2])
 
     def test_the_teacher_and_the_global_random_state_stay_as_they_were(self, unmoved_rng: None) -> None:
         problem = tiny.problem()
         before = copy.deepcopy(problem.teacher)
         trained(2, problem, attack_model="teacher")
-        assert same(problem.teacher, before)
+        assert tiny.same(problem.teacher, before)
         assert not any(m.training for m in problem.teacher.modules())
         assert not any(p.requires_grad or p.grad is not None for p in problem.teacher.parameters())
         assert not any(m._forward_hooks or m._forward_pre_hooks for m in problem.teacher.modules())

@@ -13,7 +13,6 @@ import tiny
 import torch
 from dfrd_bench.methods.zskt import ZSKT, ZSKTConfig
 from scipy.special import softmax
-from torch import nn
 
 from dfrd_bench.problem import Problem
 
@@ -37,11 +36,6 @@ def trained(epochs: int = 3, problem: Problem | None = None, **settings: Any) ->
     for epoch in range(epochs):
         method.train_epoch(epoch)
     return method
-
-
-def same(one: nn.Module, other: nn.Module) -> bool:
-    ours, theirs = one.state_dict(), other.state_dict()
-    return all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 class TestGeneratorStep:
@@ -77,7 +71,7 @@ class TestGeneratorStep:
         method.student.train()
         before = copy.deepcopy(method.student)
         method.improve_generator()
-        assert same(method.student, before)
+        assert tiny.same(method.student, before)
         assert method.student.training
         assert all(p.requires_grad and p.grad is None for p in method.student.parameters())
 
@@ -133,8 +127,8 @@ class TestState:
         second.load_state_dict(torch.load(file, weights_only=True))
         for epoch in range(stop, 3):
             second.train_epoch(epoch)
-        assert same(second.student, whole.student)
-        assert same(second.generator, whole.generator)
+        assert tiny.same(second.student, whole.student)
+        assert tiny.same(second.generator, whole.generator)
 
     def test_a_seed_fixes_the_student_whatever_the_global_state(self) -> None:
         students = []
@@ -142,14 +136,14 @@ class TestState:
             with torch.random.fork_rng():
                 torch.manual_seed(global_seed)
                 students.append(trained(2, tiny.problem(seed=seed)).student)
-        assert same(students[0], students[1])
-        assert not same(students[0], students[2])
+        assert tiny.same(students[0], students[1])
+        assert not tiny.same(students[0], students[2])
 
     def test_the_teacher_and_the_global_random_state_stay_as_they_were(self, unmoved_rng: None) -> None:
         problem = tiny.problem()
         before = copy.deepcopy(problem.teacher)
         trained(1, problem)
-        assert same(problem.teacher, before)
+        assert tiny.same(problem.teacher, before)
         assert not any(m.training for m in problem.teacher.modules())
         assert not any(p.requires_grad or p.grad is not None for p in problem.teacher.parameters())
 
@@ -159,7 +153,7 @@ class TestState:
         method.train_epoch(0)
         method.sample(4)
         method.train_epoch(1)
-        assert same(method.student, trained(2).student)
+        assert tiny.same(method.student, trained(2).student)
         assert method.generator.training
 
 
