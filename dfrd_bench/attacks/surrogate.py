@@ -14,7 +14,9 @@ AGREEMENT = 1e-3  # largest difference of two logits, as a share of the largest 
 
 
 class Surrogate(nn.Module):
-    """A frozen float32 copy of a network, with BatchNorm folded into convolutions and, on a CPU, a fused graph for queries.
+    """A frozen float32 copy of a network, with BatchNorm folded into convolutions.
+
+    On a CPU there is a fused graph of it for queries, and for gradients a copy without the layers whose backward pass is slow.
 
     Its logits are those of the network up to the rounding of float32. Where a network cannot be rewritten so, or the result
     does not agree with it, the network itself is asked.
@@ -40,10 +42,11 @@ class Surrogate(nn.Module):
         super().__init__()
         self.reduced, self.on_call = reduced, on_call
         expected = _ask(model, example)
-        self.differentiable = _folded(model, example, expected)
-        self.queried = self.differentiable
-        if fused and example.device.type == "cpu":
-            self.queried = _fused(self.differentiable, example, expected)
+        self.queried = self.differentiable = _folded(model, example, expected)
+        if example.device.type == "cpu":
+            self.differentiable = _relieved(self.queried, example, expected)
+            if fused:
+                self.queried = _fused(self.queried, example, expected)
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -86,11 +89,48 @@ def _folded(model: nn.Module, example: Tensor, expected: Tensor) -> nn.Module:
     return frozen
 
 
+class _Affine(nn.Module):
+    """BatchNorm in eval mode as the scale and shift it is: its backward pass is one multiplication."""
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = (norm.running_var + norm.eps).rsqrt() * (1 if norm.weight is None else norm.weight)
+        shift = -norm.running_mean * scale + (0 if norm.bias is None else norm.bias)
+        self.scale = scale.detach()[:, None, None]
+        self.shift = shift.detach()[:, None, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addcmul(self.shift.to(x.dtype), x, self.scale.to(x.dtype))
+
+
+def _subsampling(pointwise: nn.Conv2d) -> nn.Module:
+    """A 1×1 convolution with a stride as one without, of every n-th pixel: oneDNN is slow to go back through a stride."""
+    dense = copy.deepcopy(pointwise)
+    dense.stride = (1, 1)
+    return nn.Sequential(nn.AvgPool2d(1, pointwise.stride), dense)  # type: ignore[arg-type]
+
+
+def _relieved(model: nn.Module, example: Tensor, expected: Tensor) -> nn.Module:
+    """A copy without layers whose backward pass takes a CPU longer than it must."""
+    relieved = copy.deepcopy(model)
+    for parent in list(relieved.modules()):
+        for name, layer in list(parent.named_children()):
+            if type(layer) is nn.BatchNorm2d and layer.running_mean is not None:
+                setattr(parent, name, _Affine(layer))
+            elif type(layer) is nn.Conv2d and layer.kernel_size == (1, 1) != layer.stride and layer.padding == (0, 0):
+                setattr(parent, name, _subsampling(layer))
+    return relieved if _agrees(relieved, example, expected) else model
+
+
 def _fused(model: nn.Module, example: Tensor, expected: Tensor) -> nn.Module:
     """The network as a frozen TorchScript graph with fused operations, for passes without a gradient."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            # a network that does different things for different values is not a graph
+            warnings.simplefilter("error", torch.jit.TracerWarning)  # type: ignore[attr-defined]
             graph = torch.jit.freeze(torch.jit.trace(model, example))  # type: ignore[no-untyped-call]
             fused = torch.jit.optimize_for_inference(graph)
             if _agrees(fused, example, expected):

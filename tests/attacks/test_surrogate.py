@@ -54,15 +54,35 @@ def test_gives_the_logits_and_gradients_of_its_network(build: object, layout: to
 def test_folds_normalisation_into_convolutions_and_leaves_its_network_alone() -> None:
     model = tiny.wide_resnet(1, 4).eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    surrogate = Surrogate(model, tiny.random_images(4))
-    assert 0 < norms(surrogate.differentiable) < norms(model)
+    surrogate = Surrogate(model, tiny.random_images(4), fused=False)
+    assert 0 < norms(surrogate.queried) < norms(model)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert all(p.requires_grad for p in model.parameters())
 
 
 def test_a_network_it_cannot_rewrite_is_asked_itself() -> None:
     model = Branching().eval()
-    assert norms(Surrogate(model, tiny.random_images(4)).differentiable) == norms(model)
+    assert norms(Surrogate(model, tiny.random_images(4)).queried) == norms(model)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_gradients_pass_no_normalisation_and_no_strided_pointwise_convolution(affine: bool) -> None:
+    model = nn.Sequential(
+        nn.BatchNorm2d(3, affine=affine),
+        nn.ReLU(),
+        nn.Conv2d(3, 6, 1, stride=(2, 3), groups=3),
+        nn.Conv2d(6, 8, 1, stride=2, padding=1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )
+    model(5 + 3 * torch.randn(32, 3, 9, 7))
+    model.eval()
+    x = tiny.random_images(4, (3, 9, 7))
+    surrogate = Surrogate(model, x)
+    strides = [m.stride for m in surrogate.differentiable.modules() if isinstance(m, nn.Conv2d)]
+    assert strides == [(1, 1), (2, 2)]  # one that pads has other pixels at its edge, and stays
+    assert norms(surrogate.differentiable) == 0 < norms(model)
+    torch.testing.assert_close(gradient(surrogate, x), gradient(model, x), rtol=1e-4, atol=1e-6)
 
 
 def test_counts_its_calls_and_reduced_logits_are_near_and_float32() -> None:
