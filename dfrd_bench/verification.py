@@ -12,7 +12,7 @@ from dfrd_bench.evaluation.recomputation import differences
 from dfrd_bench.measurement import measure
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.recorded import open_again, recorded_network
-from dfrd_bench.records import UNFINISHED_FOLDER, load_predictions, load_record
+from dfrd_bench.records import RERUN_FOLDER, load_predictions, load_record
 
 
 def verify_run(
@@ -25,7 +25,7 @@ def verify_run(
     device: str = "auto",
     observer: Observer = SILENT,
 ) -> list[str]:
-    """Check a record against its predictions, and with `rerun` its predictions against its weights. Nothing is written.
+    """Check a record against its predictions, and with `rerun` its predictions against its weights. Neither is changed.
 
     Args:
         folder: of the run.
@@ -58,7 +58,7 @@ def verify_run(
         attacks=chosen,
         device=choose_device(device),
         weights_sha256=record.weights_sha256,
-        unfinished=folder / UNFINISHED_FOLDER,
+        unfinished=folder / RERUN_FOLDER,
         observer=observer,
     )
     if not (again.labels == predictions.labels).all():
@@ -69,5 +69,5 @@ def verify_run(
         classes = int((before != after).sum())
         if classes:
             found.append(f"{name}: {classes} of {len(before)} predictions differ, {verdicts} of them in being correct")
-    shutil.rmtree(folder / UNFINISHED_FOLDER, ignore_errors=True)
+    shutil.rmtree(folder / RERUN_FOLDER, ignore_errors=True)
     return found

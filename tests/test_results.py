@@ -24,6 +24,11 @@ SHIPPED = files("dfrd_bench.teachers") / "weights"
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(RESULTS)))
 class TestCommitted:
+    def test_holds_only_what_a_finished_run_leaves_behind(self, folder: Path) -> None:
+        run = {"student.safetensors", "samples.npz", "samples.png"}
+        known = {"record.json", "predictions.npz", "history.jsonl", "confusion.png", *run}
+        assert {path.name for path in folder.iterdir()} <= known
+
     def test_numbers_follow_from_the_predictions(self, folder: Path) -> None:
         record, predictions = load_record(folder), load_predictions(folder)
         classes = range(record.dataset.info.num_classes)

@@ -93,6 +93,14 @@ def dataset_options(record: Record) -> str:
     return f"--dataset {name}{part}"
 
 
+def teacher_options(record: Record) -> str:
+    """How a command is told to use a record's teacher; a record holds a checkpoint's file name, not where it lies."""
+    teacher = record.spec.teacher
+    if not teacher.name.startswith("checkpoint:"):
+        return f"--teacher {teacher.name}"
+    return f"--teacher checkpoint:PATH --teacher-arch {teacher.architecture}"
+
+
 def warnings_about(members: Iterable[Member]) -> tuple[str, ...]:
     """One sentence for each thing that rows must share and do not, and one for the runs' own warnings."""
     members = list(members)

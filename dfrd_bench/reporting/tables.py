@@ -10,7 +10,14 @@ from statistics import fmean, stdev
 
 from dfrd_bench.errors import DfrdBenchError, unknown_name
 from dfrd_bench.records import Record
-from dfrd_bench.reporting.comparability import dataset_options, distinguish, legend, settings_of, warnings_about
+from dfrd_bench.reporting.comparability import (
+    dataset_options,
+    distinguish,
+    legend,
+    settings_of,
+    teacher_options,
+    warnings_about,
+)
 from dfrd_bench.reporting.evidence import Evidence, Run
 from dfrd_bench.reporting.layout import (
     ATTACK_TITLES,
@@ -103,7 +110,7 @@ def _table(
         groups.append(Group(student, marked(shown, columns, tests)))
     dataset, teacher = specs[0].dataset, specs[0].teacher.name
     if teachers and not teacher_runs:
-        command = f"`dfrd-bench evaluate --teacher {teacher} {dataset_options(runs[0][1])}`"
+        command = f"`dfrd-bench evaluate {teacher_options(runs[0][1])} {dataset_options(runs[0][1])}`"
         notes.append(f"No record of teacher {teacher}: {command} makes it.")
     table = ResultTable(dataset, teacher, columns, tuple(groups), tested=tested)
     return replace(

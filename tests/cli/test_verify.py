@@ -49,7 +49,7 @@ def test_a_record_as_it_was_made_holds_also_when_it_is_attacked_again(run: Path,
     again = tiny.command("verify", made, "--rerun", "--quiet")
     assert again.code == 0
     assert again.out.startswith("holds")
-    assert not (run / "evaluation").exists()
+    assert not list(made.rglob("rerun"))
 
 
 @pytest.mark.parametrize("number", ["average", "worst_class", "worst_10", "nsd", "target_entropy"])
@@ -98,6 +98,15 @@ def test_predictions_the_weights_do_not_give_are_found_by_attacking_again(run: P
     assert done.code == 1
     assert "pgd20: 2 of" in done.out
     assert tiny.command("verify", run, "--rerun", "--quiet", "--attacks", "clean").code == 0
+
+
+def test_attacking_again_leaves_what_a_stopped_evaluation_kept_alone(run: Path) -> None:
+    """It could hold the very predictions that are in doubt."""
+    kept = run / "evaluation" / "pgd20.npz"
+    write_arrays(kept, {"anything": np.zeros(1)})
+    before = kept.read_bytes()
+    assert tiny.command("verify", run, "--rerun", "--quiet").code == 0
+    assert kept.read_bytes() == before
 
 
 def test_weights_of_another_network_are_refused(run: Path) -> None:

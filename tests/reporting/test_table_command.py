@@ -99,6 +99,12 @@ def test_teachers_alone_need_the_option(tmp_path: Path) -> None:
     assert "Teacher (wrn-10-2)" in invoke(tmp_path, "--teacher").stdout
 
 
+def test_how_to_record_a_teacher_is_said_in_full(tmp_path: Path) -> None:
+    write_record(tmp_path, make_record({"pgd20": (0.4, 0.2, 0.3)}, teacher="checkpoint:t.safetensors"))
+    shown = " ".join(invoke(tmp_path, "--teacher").stdout.split())
+    assert "`dfrd-bench evaluate --teacher checkpoint:PATH --teacher-arch wrn-10-2 --dataset digits`" in shown
+
+
 def test_a_shipped_teacher_stands_in_for_a_missing_record(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
