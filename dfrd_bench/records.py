@@ -29,9 +29,7 @@ WEIGHTS_FILE = "student.safetensors"
 TEACHER_SUFFIX = ".safetensors"  # of the weights of a teacher trained here; its record lies beside them
 RECORD_SUFFIX = ".record"
 UNFINISHED_FOLDER = "evaluation"  # what a stopped evaluation keeps, until the record is there
-RERUN_FOLDER = (
-    "rerun"  # what a stopped `verify --rerun` keeps: apart from the above, which is of the run it is to check
-)
+RERUN_FOLDER = "rerun"  # what a stopped `verify --rerun` keeps, apart from what it is to check
 LABEL_LENGTH = 100  # of a variant in a folder's name, which may have 255 bytes
 
 Fraction = Annotated[float, Field(ge=0, le=1)]

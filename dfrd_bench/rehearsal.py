@@ -147,7 +147,7 @@ def _per_step(method: Method, meter: Callable[[], float], on_step: OnStep) -> di
 
 
 def describe(prepared: Prepared, cost: Cost) -> dict[str, str]:
-    """The estimate, as names and texts for a person."""
+    """The estimate (of training; evaluation comes on top), as names and texts for a person."""
     problem = prepared.problem
 
     def count(module: Any) -> str:

@@ -29,7 +29,7 @@ class FERDConfig(SynthesisConfig):
     conditional: bool = param(True, "append the one-hot label to the code: g(z, y)", "paper, algorithm 1")
     reinitialise: bool = param(False, "a fresh generator for every round", "paper, algorithm 1; released: true")
     # Generator (eq. 9)
-    lambda_adv: float = param(1.0, "λ_adv, weight of the student-teacher disagreement", "paper, section 5.1", ge=0)
+    lambda_adv: float = param(1.0, "λ_adv, weight of the student-teacher disagreement", "paper, section 5.1")
     lambda_bn: float = param(5.0, "λ_bn, weight of the BatchNorm distance", "paper, section 5.1", ge=0)
     lambda_oh: float = param(1.0, "λ_oh, weight of the one-hot cross-entropy", "paper, section 5.1", ge=0)
     lambda_uni: float = param(5.0, "λ_uni, weight of the uniformity of non-robust features", "paper, section 5.1", ge=0)
@@ -88,7 +88,7 @@ class FERD(SynthesizeThenDistill):
         """λ_adv·L_adv + λ_bn·L_bn + λ_oh·L_oh + λ_uni·L_uni (eq. 9).
 
         L_adv enters with a minus: the paper prints KL(f^T, f^S) in a sum that is minimised, and wants it to "encourage
-        divergence", which only the negative sign does.
+        divergence", which only the negative sign does. A negative λ_adv gives the printed one.
         """
         c, teacher = self.ferd, self.problem.teacher
         with ExitStack() as recording:
