@@ -41,6 +41,22 @@ def test_quick_is_a_tenth_of_the_epochs(method: str, name: str) -> None:
     assert variant == "quick"
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_cpu_is_a_hundredth_of_ferds_steps(name: str) -> None:
+    dataset = open_dataset(name)
+    papers, few = (resolved("ferd", dataset, preset)[0].model_dump() for preset in ("paper", "cpu"))
+
+    def of_the_student(config: dict[str, Any]) -> int:
+        return (config["epochs"] - config["warmup_epochs"]) * config["distillation_steps"]
+
+    def of_the_generator(config: dict[str, Any]) -> int:
+        return config["epochs"] * config["synthesis_rounds"] * config["synthesis_steps"]
+
+    assert of_the_student(papers) == 100 * of_the_student(few)
+    assert of_the_generator(papers) == pytest.approx(100 * of_the_generator(few), rel=0.1)
+    assert few["batch_size"] == 64
+
+
 @pytest.mark.parametrize("method", BUILT_IN)
 def test_a_hundred_classes_take_batches_of_512(method: str) -> None:
     for preset in ("paper", "default", "quick"):
