@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,13 @@ from dfrd_bench.records import (
     TEACHER_SUFFIX,
     UNFINISHED_FOLDER,
     DatasetRecord,
+    EnvironmentRecord,
     EvaluationRecord,
     ExperimentSpec,
     Predictions,
     Record,
     TrainingRecord,
+    drop_unfinished,
     load_predictions,
     load_record,
     save_record,
@@ -83,11 +85,12 @@ def measure(
         unfinished=unfinished,
         on_batch=observer.on_attack,
     )
+    here = describe_environment(device)
     if earlier:
         kept = earlier[0]
-        return kept.model_copy(
-            update={"evaluation": evaluation, "warnings": tuple(dict.fromkeys((*kept.warnings, *warnings)))}
-        ), predictions
+        if here != kept.environment:
+            evaluation = _ran_elsewhere(evaluation, evaluation.attacks.keys() - kept.evaluation.attacks.keys(), here)
+        return _extended(kept, evaluation, warnings), predictions
     record = Record(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         spec=spec,
@@ -96,10 +99,51 @@ def measure(
         training=training,
         weights_sha256=weights_sha256,
         parameters=sum(p.numel() for p in model.parameters()),
-        environment=describe_environment(device),
+        environment=here,
         warnings=(*cautions, *warnings),
     )
     return record, predictions
+
+
+def _extended(record: Record, evaluation: EvaluationRecord, warnings: Iterable[str]) -> Record:
+    """The record with a further evaluation, and with warnings it does not have yet."""
+    return record.model_copy(
+        update={"evaluation": evaluation, "warnings": tuple(dict.fromkeys((*record.warnings, *warnings)))}
+    )
+
+
+def _ran_elsewhere(evaluation: EvaluationRecord, names: Collection[str], place: EnvironmentRecord) -> EvaluationRecord:
+    """The evaluation, saying of some of its attacks where they ran."""
+    moved = {name: evaluation.attacks[name].model_copy(update={"environment": place}) for name in names}
+    return evaluation.model_copy(update={"attacks": {**evaluation.attacks, **moved}})
+
+
+def _known(folder: Path) -> tuple[Record, Predictions]:
+    """A run's record and the predictions behind it. (There are more after a stop between the writing of the two.)
+
+    Raises:
+        DfrdBenchError: no valid record there, or predictions that are not its own.
+    """
+    from dfrd_bench.evaluation.correctness import read_correctness
+
+    record = load_record(folder)
+    read_correctness(folder, record)
+    return record, load_predictions(folder, record.evaluation.attacks)
+
+
+def _save(folder: Path, record: Record, predictions: Predictions) -> Record:
+    """Record an evaluation, with the attacks that another one of the same run has recorded in the meantime."""
+    from dfrd_bench.evaluation.summary import evaluation_record
+
+    if (folder / RECORD_FILE).exists():
+        now, found = _known(folder)
+        if late := now.evaluation.attacks.keys() - record.evaluation.attacks.keys():
+            predictions = replace(predictions, attacks={**found.attacks, **predictions.attacks})
+            attacks = {**record.evaluation.attacks, **{name: now.evaluation.attacks[name] for name in late}}
+            joined = evaluation_record(predictions.labels, predictions.attacks, attacks, record.evaluation.seed)
+            record = _extended(record, joined, now.warnings)
+    save_record(folder, record, predictions)
+    return record
 
 
 def evaluate_run(
@@ -142,12 +186,11 @@ def evaluate_run(
         attacks=missing,
         device=choose_device(device),
         weights_sha256=record.weights_sha256,
-        earlier=(record, load_predictions(folder)),
+        earlier=_known(folder),
         unfinished=folder / UNFINISHED_FOLDER,
         observer=observer,
     )
-    save_record(folder, record, predictions)
-    return _completed(folder, record)
+    return _completed(folder, _save(folder, record, predictions))
 
 
 def _completed(folder: Path, record: Record) -> Record:
@@ -157,9 +200,9 @@ def _completed(folder: Path, record: Record) -> Record:
     if all(attack.target_entropy is not None for attack in record.evaluation.attacks.values()):
         return record
     predictions = load_predictions(folder)
-    complete = record.model_copy(update={"evaluation": recomputed(record, predictions)})
     changed = differences(record, predictions)
     if changed and all("target_entropy: None" in line for line in changed):
+        complete = record.model_copy(update={"evaluation": recomputed(record, predictions)})
         save_record(folder, complete, predictions)
         return complete
     return record
@@ -202,7 +245,7 @@ def evaluate_teacher(
     folder = _beside_its_weights(name, spec) or spec.folder(Path(results))
     earlier = None
     if (folder / RECORD_FILE).exists():
-        earlier = load_record(folder), load_predictions(folder)
+        earlier = _known(folder)
         check_own_images(earlier[0], data)
         spec = earlier[0].spec
         if all(attack in earlier[0].evaluation.attacks for attack in attacks):
@@ -218,8 +261,7 @@ def evaluate_teacher(
         unfinished=folder / UNFINISHED_FOLDER,
         observer=observer,
     )
-    save_record(folder, record, predictions)
-    return folder, record
+    return folder, _save(folder, record, predictions)
 
 
 def _beside_its_weights(name: str, spec: ExperimentSpec) -> Path | None:
@@ -267,5 +309,5 @@ def evaluate_weights(
         unfinished=unfinished,
         on_batch=observer.on_attack,
     )
-    shutil.rmtree(unfinished, ignore_errors=True)
+    drop_unfinished(unfinished, evaluation.attacks)
     return evaluation, predictions

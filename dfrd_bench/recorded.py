@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_same_images(record: Record, digest: str) -> None:
-    """Refuse to put numbers measured on other test images into a record.
+    """Refuse to put numbers measured on other test images into a record, or beside it.
 
     Raises:
         DfrdBenchError: the digest is not the record's.
@@ -24,8 +24,8 @@ def check_same_images(record: Record, digest: str) -> None:
     if record.dataset.test_digest != digest:
         raise DfrdBenchError(
             f"The test images of {record.spec.dataset} are not those of the record "
-            f"(digest {digest[:8]}, recorded {record.dataset.test_digest[:8]}): its numbers cannot be added to. "
-            "Use another --results folder, or another name for a folder of images."
+            f"(digest {digest[:8]}, recorded {record.dataset.test_digest[:8]}): its numbers cannot be added to or checked. "
+            "For new numbers use another --results folder, or another name for a folder of images."
         )
 
 

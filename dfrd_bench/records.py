@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -98,6 +98,17 @@ def teacher_folder(weights: Path) -> Path:
     return weights.with_suffix(RECORD_SUFFIX)
 
 
+class EnvironmentRecord(_Data):
+    """Where it ran."""
+
+    python: str
+    packages: dict[str, str]
+    device: str
+    threads: int
+    platform: str
+    git_commit: str | None
+
+
 class AttackRecord(_Data):
     """What one attack did to the network.
 
@@ -110,6 +121,7 @@ class AttackRecord(_Data):
             nothing is misclassified, and in records older than this field.
         intervals: 95% bootstrap interval per metric.
         seconds: wall time.
+        environment: where the attack ran, if it was added to the record later and not where the rest ran.
     """
 
     parameters: dict[str, Any]
@@ -122,6 +134,7 @@ class AttackRecord(_Data):
     target_entropy: Fraction | None = None
     intervals: dict[str, Interval | None]
     seconds: float = Field(ge=0)
+    environment: EnvironmentRecord | None = None
 
 
 class EvaluationRecord(_Data):
@@ -139,17 +152,6 @@ class TrainingRecord(_Data):
     seconds: float
     peak_memory_bytes: int
     last: dict[str, float]
-
-
-class EnvironmentRecord(_Data):
-    """Where it ran."""
-
-    python: str
-    packages: dict[str, str]
-    device: str
-    threads: int
-    platform: str
-    git_commit: str | None
 
 
 class Record(_Data):
@@ -176,18 +178,31 @@ class Predictions:
 
 
 def save_record(folder: Path, record: Record, predictions: Predictions) -> None:
-    """Write predictions and then the record, and drop what a stopped evaluation kept.
+    """Write predictions and then the record, and drop what a stopped evaluation kept of its attacks.
 
     A folder is a finished run once record.json is there.
     """
     import numpy as np
 
-    arrays = {f"attack_{name}": values.astype(np.int16) for name, values in predictions.attacks.items()}
-    write_arrays(folder / PREDICTIONS_FILE, {"labels": predictions.labels.astype(np.int16), **arrays})
     text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     Record.model_validate_json(text)
+    arrays = {f"attack_{name}": values.astype(np.int16) for name, values in predictions.attacks.items()}
+    write_arrays(folder / PREDICTIONS_FILE, {"labels": predictions.labels.astype(np.int16), **arrays})
     write_atomically(folder / RECORD_FILE, text.encode())
-    shutil.rmtree(folder / UNFINISHED_FOLDER, ignore_errors=True)
+    drop_unfinished(folder / UNFINISHED_FOLDER, record.evaluation.attacks)
+
+
+def unfinished_file(folder: Path, attack: str) -> Path:
+    """Where a stopped evaluation keeps what it has of an attack."""
+    return folder / f"{file_name(attack)}.npz"
+
+
+def drop_unfinished(folder: Path, attacks: Iterable[str]) -> None:
+    """Remove what a stopped evaluation kept of attacks that are done, and the folder if that was all."""
+    for attack in attacks:
+        unfinished_file(folder, attack).unlink(missing_ok=True)
+    with suppress(OSError):  # there is none, or other attacks wait in it
+        folder.rmdir()
 
 
 def load_record(folder: Path) -> Record:

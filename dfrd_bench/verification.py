@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +10,8 @@ from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.recomputation import differences
 from dfrd_bench.measurement import measure
 from dfrd_bench.observer import SILENT, Observer
-from dfrd_bench.recorded import open_again, recorded_network
-from dfrd_bench.records import RERUN_FOLDER, load_predictions, load_record
+from dfrd_bench.recorded import check_same_images, open_again, recorded_network
+from dfrd_bench.records import RERUN_FOLDER, drop_unfinished, load_predictions, load_record
 
 
 def verify_run(
@@ -37,7 +36,7 @@ def verify_run(
         observer: told about progress.
 
     Returns:
-        One line for every difference; none if the record holds.
+        One line for every difference; none if the record holds. Where predictions are missing, nothing is attacked.
 
     Raises:
         DfrdBenchError: no valid record or predictions there, or weights or test images that are not the record's.
@@ -50,7 +49,11 @@ def verify_run(
     chosen = [name for name in record.evaluation.attacks if attacks is None or name in attacks]
     if not chosen:
         raise DfrdBenchError(f"{folder} has none of these attacks; it has {', '.join(record.evaluation.attacks)}.")
+    lengths = {len(predictions.labels), *(len(predictions.attacks.get(name, ())) for name in chosen)}
+    if lengths != {record.dataset.test_images}:
+        return found
     data = open_again(record, dataset, data_dir, observer)
+    check_same_images(record, data.load_tested().digest())
     _, again = measure(
         record.spec,
         recorded_network(folder, record, data.info),
@@ -61,6 +64,7 @@ def verify_run(
         unfinished=folder / RERUN_FOLDER,
         observer=observer,
     )
+    drop_unfinished(folder / RERUN_FOLDER, chosen)
     if not (again.labels == predictions.labels).all():
         return [*found, "labels: those of the test images are not those of the predictions"]
     for name in chosen:
@@ -69,5 +73,4 @@ def verify_run(
         classes = int((before != after).sum())
         if classes:
             found.append(f"{name}: {classes} of {len(before)} predictions differ, {verdicts} of them in being correct")
-    shutil.rmtree(folder / RERUN_FOLDER, ignore_errors=True)
     return found

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dfrd_bench.attacks.campaign import Arrays, Campaign, OnProgress, Stage, State, library_warnings
+from dfrd_bench.attacks.memory import fitting_batch
 from dfrd_bench.attacks.surrogate import Surrogate
 from dfrd_bench.attacks.verdict import AttackWarning, require_eval_mode, verdict
 from dfrd_bench.images import LabelledImages
@@ -87,7 +88,7 @@ class AutoAttack:
             threat: the ball.
             device: where the model is.
             seed: of every random draw.
-            batch_size: images per batch; halved, with a warning, when memory runs out.
+            batch_size: images per batch; fewer, with a warning, where little memory is free or when it runs out.
             known: the last arrays handed to `on_state`, to go on from.
             on_state: given what is needed to go on, after every batch.
             on_progress: told how it goes, about twice a second.
@@ -99,7 +100,12 @@ class AutoAttack:
         from pyautoattack import checks
 
         require_eval_mode(model)
-        state = State.from_arrays(known) if known is not None else _begin(model, images, device, batch_size)
+        wanted = batch_size if known is None else int(known["batch_size"])
+        fitting = fitting_batch(model, images.floats(slice(0, 1)).to(device), wanted)
+        state = _begin(model, images, device, fitting) if known is None else State.from_arrays(known)
+        if fitting < wanted:
+            state.batch_size = fitting
+            state.note(f"little memory is free: batches of {fitting} images, not {wanted}")
         campaign = Campaign(
             model,
             images,
@@ -117,7 +123,7 @@ class AutoAttack:
             )
             if known is None:
                 with library_warnings(state.note):
-                    _check_defence(model, images, device, batch_size)
+                    _check_defence(model, images, device, fitting)
             if "apgd-t" not in [stage.name for stage in campaign.stages]:
                 state.note(
                     f"APGD-T needs {DLR_CLASSES} classes or more and was left out: this is not the standard version"

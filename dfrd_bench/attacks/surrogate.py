@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 AGREEMENT = 1e-3  # largest difference of two logits, as a share of the largest logit, that rounding may make
+GRADIENTS = 4  # images whose gradients are compared
+GRADIENT_AGREEMENT = 0.05  # the same of two gradients, by norm: rounding moves some ReLUs to the other side of zero
 
 
 class Surrogate(nn.Module):
@@ -18,8 +20,9 @@ class Surrogate(nn.Module):
 
     On a CPU there is a fused graph of it for queries, and for gradients a copy without the layers whose backward pass is slow.
 
-    Its logits are those of the network up to the rounding of float32. Where a network cannot be rewritten so, or the result
-    does not agree with it, the network itself is asked.
+    Its logits and gradients are those of the network up to the rounding of float32. Where a network cannot be rewritten so, or
+    the result does not agree with it, the network itself is asked. (Tracing loses what `torch.no_grad` and custom backward passes
+    do.)
 
     Args:
         model: the network, in eval mode; it is not changed.
@@ -41,12 +44,12 @@ class Surrogate(nn.Module):
     ) -> None:
         super().__init__()
         self.reduced, self.on_call = reduced, on_call
-        expected = _ask(model, example)
-        self.queried = self.differentiable = _folded(model, example, expected)
+        expected = Behaviour(model, example)
+        self.queried = self.differentiable = _folded(model, expected)
         if example.device.type == "cpu":
-            self.differentiable = _relieved(self.queried, example, expected)
+            self.differentiable = _relieved(self.queried, expected)
             if fused:
-                self.queried = _fused(self.queried, example, expected)
+                self.queried = _fused(self.queried, expected)
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,26 +66,57 @@ class Surrogate(nn.Module):
         return logits.float()
 
 
+class Behaviour:
+    """What a network does to some images, for comparison with a rewritten one.
+
+    Args:
+        model: the network, in eval mode.
+        example: images [N, C, H, W].
+    """
+
+    def __init__(self, model: nn.Module, example: Tensor) -> None:
+        self.example, self.logits = example, _ask(model, example)
+        self.gradient = _gradient(model, example[:GRADIENTS])
+
+    def answered_by(self, model: nn.Module) -> bool:
+        """Whether a rewritten network gives the same logits, also for a batch of another size."""
+        limit = AGREEMENT * self.logits.abs().max()
+        sizes = (len(self.example), 1)
+        return all(bool((_ask(model, self.example[:n]) - self.logits[:n]).abs().max() <= limit) for n in sizes)
+
+    def shared_by(self, model: nn.Module) -> bool:
+        """Whether a rewritten network has the same gradients as well."""
+        if not self.answered_by(model):
+            return False
+        difference = _gradient(model, self.example[:GRADIENTS]) - self.gradient
+        return bool(difference.norm() <= GRADIENT_AGREEMENT * self.gradient.norm())
+
+
 def _ask(model: nn.Module, x: Tensor) -> Tensor:
     with torch.no_grad():
         logits: Tensor = model(x)
     return logits
 
 
-def _agrees(model: nn.Module, example: Tensor, expected: Tensor) -> bool:
-    """Whether a rewritten network gives the expected logits, also for a batch of another size."""
-    limit = AGREEMENT * expected.abs().max()
-    return all(bool((_ask(model, example[:n]) - expected[:n]).abs().max() <= limit) for n in (len(example), 1))
+def _gradient(model: nn.Module, x: Tensor) -> Tensor:
+    """Of a weighted sum of the logits, with respect to the images; zero where the logits have none."""
+    with torch.enable_grad():
+        logits = model(x := x.detach().clone().requires_grad_())
+        weights = torch.linspace(1, 2, logits.shape[1], device=x.device)
+        if not logits.requires_grad:
+            return torch.zeros_like(x)
+        (gradient,) = torch.autograd.grad((logits * weights).sum(), x, allow_unused=True, materialize_grads=True)
+    return gradient
 
 
-def _folded(model: nn.Module, example: Tensor, expected: Tensor) -> nn.Module:
+def _folded(model: nn.Module, expected: Behaviour) -> nn.Module:
     """A frozen copy of the network with every BatchNorm that follows a convolution folded into it."""
     from torch.fx.experimental.optimization import fuse
 
     frozen = copy.deepcopy(model).eval().requires_grad_(False)
     try:
         folded = fuse(frozen).to(memory_format=torch.channels_last).eval().requires_grad_(False)
-        if _agrees(folded, example, expected):
+        if expected.shared_by(folded):
             return folded
     except Exception:  # a network that cannot be traced fails in any way it likes
         pass
@@ -112,7 +146,7 @@ def _subsampling(pointwise: nn.Conv2d) -> nn.Module:
     return nn.Sequential(nn.AvgPool2d(1, pointwise.stride), dense)  # type: ignore[arg-type]
 
 
-def _relieved(model: nn.Module, example: Tensor, expected: Tensor) -> nn.Module:
+def _relieved(model: nn.Module, expected: Behaviour) -> nn.Module:
     """A copy without layers whose backward pass takes a CPU longer than it must."""
     relieved = copy.deepcopy(model)
     for parent in list(relieved.modules()):
@@ -121,19 +155,19 @@ def _relieved(model: nn.Module, example: Tensor, expected: Tensor) -> nn.Module:
                 setattr(parent, name, _Affine(layer))
             elif type(layer) is nn.Conv2d and layer.kernel_size == (1, 1) != layer.stride and layer.padding == (0, 0):
                 setattr(parent, name, _subsampling(layer))
-    return relieved if _agrees(relieved, example, expected) else model
+    return relieved if expected.shared_by(relieved) else model
 
 
-def _fused(model: nn.Module, example: Tensor, expected: Tensor) -> nn.Module:
+def _fused(model: nn.Module, expected: Behaviour) -> nn.Module:
     """The network as a frozen TorchScript graph with fused operations, for passes without a gradient."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # a network that does different things for different values is not a graph
             warnings.simplefilter("error", torch.jit.TracerWarning)  # type: ignore[attr-defined]
-            graph = torch.jit.freeze(torch.jit.trace(model, example))  # type: ignore[no-untyped-call]
+            graph = torch.jit.freeze(torch.jit.trace(model, expected.example))  # type: ignore[no-untyped-call]
             fused = torch.jit.optimize_for_inference(graph)
-            if _agrees(fused, example, expected):
+            if expected.answered_by(fused):
                 return fused
     except Exception:  # as above
         pass

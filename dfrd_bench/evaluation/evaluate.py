@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -14,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dfrd_bench.attacks.memory import fitting_batch
 from dfrd_bench.attacks.verdict import AttackWarning, judge
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.summary import attack_record, evaluation_record
@@ -25,7 +25,7 @@ from dfrd_bench.records import AttackRecord, EvaluationRecord, Predictions
 from dfrd_bench.registry import ATTACKS
 
 BATCH_SIZE = 300
-FINISHED = "finished"  # in a kept file: the predictions of an attack that is done
+FINISHED, SECONDS, NOTES = "finished", "seconds", "notes"  # in a kept file: of an attack that is done
 
 OnBatch = Callable[[str, int, int, float], None]
 """Told how it goes: attack (and its stage), images done, images in all, accuracy so far."""
@@ -48,7 +48,10 @@ class Attack(Protocol):
 
 @runtime_checkable
 class WholeSetAttack(Protocol):
-    """An attack that goes through the test images itself, and can be stopped and go on; see `AutoAttack.predict`."""
+    """An attack that goes through the test images itself, and can be stopped and go on; see `AutoAttack.predict`.
+
+    It is to take fewer images at once than `batch_size` where memory is short.
+    """
 
     def predict(
         self,
@@ -163,18 +166,11 @@ def evaluate_model(
         for name, attack in loaded.items():
             if name in results:
                 continue
-            float32 = Precision("fp32").backends(same_shapes=False)
-            with float32, warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", AttackWarning)
-                predicted, seconds = _run_attack(
+            with Precision("fp32").backends(same_shapes=False):
+                predicted, seconds, said = _run_attack(
                     name, attack, model, images, threat=threat, device=device, seed=seed, kept=kept, on_batch=on_batch
                 )
-            for warning in caught:
-                if issubclass(warning.category, AttackWarning):
-                    text = str(warning.message)
-                    notes.append(text if text.startswith(name) else f"{name}: {text}")
-                else:
-                    warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+            notes += said
             predictions[name] = predicted
             results[name] = attack_record(labels, predicted, num_classes, attack.parameters(threat), seconds)
     finally:
@@ -194,44 +190,57 @@ def _run_attack(
     seed: int,
     kept: Unfinished,
     on_batch: OnBatch,
-) -> tuple[NDArray[np.int64], float]:
-    """Predicted classes [N] and the seconds it took, going on from what a stopped evaluation kept."""
+) -> tuple[NDArray[np.int64], float, list[str]]:
+    """Predicted classes [N], the seconds it took and what it warned of, going on from what a stopped evaluation kept."""
     settings = {**attack.parameters(threat), "batch_size": BATCH_SIZE}
     earlier = kept.load(name, settings)
     if earlier is not None and FINISHED in earlier:
-        return earlier[FINISHED], float(earlier["seconds"])
-    began = time.perf_counter() - (0.0 if earlier is None else float(earlier["seconds"]))
-    if isinstance(attack, WholeSetAttack):
-        batch_size = fitting_batch(model, images.floats(slice(0, 1)).to(device), BATCH_SIZE)
-        if batch_size < BATCH_SIZE:
-            note = f"{name}: little memory is free: batches of {batch_size} images, not {BATCH_SIZE}"
-            warnings.warn(note, AttackWarning, stacklevel=2)
-        predicted = attack.predict(
-            model,
-            images,
-            threat=threat,
-            device=device,
-            seed=seed,
-            batch_size=batch_size,
-            known=earlier,
-            on_state=lambda arrays: kept.save(
-                name, settings, {**arrays, "seconds": np.array(time.perf_counter() - began)}
-            ),
-            on_progress=lambda stage, *progress: on_batch(f"{name} {stage}", *progress),
-        ).numpy()
-    else:
-        predicted = predict_under_attack(
-            attack,
-            model,
-            images,
-            threat=threat,
-            device=device,
-            seed=seed,
-            on_batch=lambda done, accuracy: on_batch(name, done, len(images), accuracy),
-        ).numpy()
+        return earlier[FINISHED], float(earlier[SECONDS]), [str(note) for note in earlier[NOTES]]
+    began = time.perf_counter() - (0.0 if earlier is None else float(earlier[SECONDS]))
+    with _noted(name) as notes:
+        if isinstance(attack, WholeSetAttack):
+            predicted = attack.predict(
+                model,
+                images,
+                threat=threat,
+                device=device,
+                seed=seed,
+                batch_size=BATCH_SIZE,
+                known=earlier,
+                on_state=lambda arrays: kept.save(
+                    name, settings, {**arrays, SECONDS: np.array(time.perf_counter() - began)}
+                ),
+                on_progress=lambda stage, *progress: on_batch(f"{name} {stage}", *progress),
+            ).numpy()
+        else:
+            predicted = predict_under_attack(
+                attack,
+                model,
+                images,
+                threat=threat,
+                device=device,
+                seed=seed,
+                on_batch=lambda done, accuracy: on_batch(name, done, len(images), accuracy),
+            ).numpy()
     seconds = time.perf_counter() - began
-    kept.save(name, settings, {FINISHED: predicted, "seconds": np.array(seconds)})
-    return predicted, seconds
+    said = np.array(notes, dtype=np.str_)
+    kept.save(name, settings, {FINISHED: predicted, SECONDS: np.array(seconds), NOTES: said})
+    return predicted, seconds, notes
+
+
+@contextmanager
+def _noted(attack: str) -> Iterator[list[str]]:
+    """A list to which, at the end, what the attack warned of is added, with its name before; other warnings go on."""
+    notes: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", AttackWarning)
+        yield notes
+    for warning in caught:
+        if issubclass(warning.category, AttackWarning):
+            text = str(warning.message)
+            notes.append(text if text.startswith(attack) else f"{attack}: {text}")
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def check_images(images: LabelledImages, num_classes: int) -> list[str]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfrd_bench.evaluation.metrics import metrics
-from dfrd_bench.evaluation.significance import bootstrap_p
+from dfrd_bench.evaluation.significance import LEVEL, bootstrap_p
 from dfrd_bench.evaluation.statistics import RESAMPLES, percentile_interval
 
 Key = TypeVar("Key", bound=Hashable)
@@ -31,6 +31,18 @@ class Difference:
     value: float | None
     interval: tuple[float, float] | None
     p: float | None
+
+    @property
+    def direction(self) -> int:
+        """1 where the first is larger, -1 where the second is, 0 where the test images cannot tell.
+
+        They cannot where p says so, and where the observed difference and the resamples point to different sides: the
+        minimum over classes is lower in most resamples than it was observed, and the more so the more classes are near it.
+        """
+        if self.value is None or self.interval is None or self.p is None or self.p >= LEVEL:
+            return 0
+        low, high = self.interval
+        return int(self.value > 0 and low > 0) - int(self.value < 0 and high < 0)
 
 
 class PairedBootstrap(Generic[Key]):

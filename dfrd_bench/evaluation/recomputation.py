@@ -13,7 +13,7 @@ CLOSE = 1e-12
 
 
 def recomputed(record: Record, predictions: Predictions) -> EvaluationRecord:
-    """The evaluation that the predictions give; settings and seconds are those of the record.
+    """The evaluation that the predictions give; settings, seconds and environment are those of the record.
 
     Raises:
         ValueError: a label or prediction is not a class, or an attack has no predictions.
@@ -22,10 +22,10 @@ def recomputed(record: Record, predictions: Predictions) -> EvaluationRecord:
     missing = record.evaluation.attacks.keys() ^ predictions.attacks.keys()
     if missing:
         raise ValueError(f"record and predictions do not have the same attacks: {', '.join(sorted(missing))}")
-    attacks = {
-        name: attack_record(predictions.labels, predictions.attacks[name], classes, old.parameters, old.seconds)
-        for name, old in record.evaluation.attacks.items()
-    }
+    attacks = {}
+    for name, old in record.evaluation.attacks.items():
+        new = attack_record(predictions.labels, predictions.attacks[name], classes, old.parameters, old.seconds)
+        attacks[name] = new.model_copy(update={"environment": old.environment})
     return evaluation_record(predictions.labels, predictions.attacks, attacks, record.evaluation.seed)
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.files import file_name, read_arrays, write_arrays
+from dfrd_bench.files import read_arrays, write_arrays
+from dfrd_bench.records import unfinished_file
 
 KEY = "key"
 
@@ -48,7 +49,7 @@ class Unfinished:
 
     def _path(self, attack: str) -> Path:
         assert self.folder is not None
-        return self.folder / f"{file_name(attack)}.npz"
+        return unfinished_file(self.folder, attack)
 
     def _key(self, settings: Mapping[str, Any]) -> str:
         return self.key + json.dumps(settings, sort_keys=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.evaluation.correctness import read_correctness
 from dfrd_bench.evaluation.paired import Difference, PairedBootstrap
 from dfrd_bench.evaluation.significance import LEVEL, holm, mcnemar
 from dfrd_bench.records import Record, load_record
 from dfrd_bench.reporting.comparability import warnings_about
-from dfrd_bench.reporting.correctness import read_correctness
 from dfrd_bench.reporting.layout import ATTACK_TITLES, METRIC_TITLES, Column, attack_title, display_name
 
 RESAMPLES = 10_000  # so that p-values go down to 0.0002, which Holm's correction of 20 comparisons needs
@@ -43,16 +43,16 @@ class Line:
 
     @property
     def significant(self) -> bool:
-        return self.difference.p is not None and self.difference.p < LEVEL
+        return self.difference.direction != 0
 
     @property
     def significant_after_holm(self) -> bool:
-        return self.holm is not None and self.holm < LEVEL
+        return self.significant and self.holm is not None and self.holm < LEVEL
 
     @property
     def better(self) -> str:
-        """The run with the better value, "A" or "B"."""
-        return "A" if ((self.difference.value or 0) > 0) != self.column.lower_is_better else "B"
+        """The run that is better where the difference is significant, "A" or "B"."""
+        return "A" if (self.difference.direction > 0) != self.column.lower_is_better else "B"
 
 
 @dataclass(frozen=True)

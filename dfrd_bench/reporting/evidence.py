@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.evaluation.correctness import Correctness, read_correctness
 from dfrd_bench.evaluation.paired import PairedBootstrap
 from dfrd_bench.records import Record
-from dfrd_bench.reporting.correctness import Correctness, read_correctness
 
 Run = tuple[str, Record]
 """Where a record was found, and the record."""

@@ -53,8 +53,8 @@ def _marks(rows: Sequence[Row], places: Sequence[int], column: Column, tests: Te
     best = max(places, key=lambda place: _merit(rows[place].cells[column], column))
 
     def ties(place: int) -> bool:
-        p = tests[column.attack].difference(best, place, column.metric).p
-        return printed[place] == printed[best] or p is None or p >= LEVEL
+        told_apart = tests[column.attack].difference(best, place, column.metric).direction
+        return printed[place] == printed[best] or not told_apart
 
     top = {place for place in places if ties(place)}
     rest = [value for value in ranking if value in {printed[place] for place in places if place not in top}]

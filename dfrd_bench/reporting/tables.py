@@ -66,6 +66,8 @@ def build_tables(
     if attacks is not None and not attacks:
         raise DfrdBenchError("No attack is left to show: name at least one, e.g. clean,pgd20.")
     shown = [(where, record) for where, record in runs if teachers or record.spec.kind == "student"]
+    if not shown:
+        return []
     present = {attack for _, record in shown for attack in record.evaluation.attacks}
     for attack in attacks or ():
         if attack not in present:

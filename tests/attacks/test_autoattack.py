@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from dfrd_bench.attacks.autoattack import AttackWarning, AutoAttack, autoattack, autoattack_fast
 from dfrd_bench.attacks.projected_gradient import pgd20
 from dfrd_bench.attacks.surrogate import Surrogate
+from dfrd_bench.attacks.verdict import judge
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.evaluate import evaluate_model
 from dfrd_bench.images import LabelledImages
@@ -223,6 +224,33 @@ def test_halves_the_batch_when_memory_runs_out_and_warns(net: nn.Module, part: t
     said = [str(warning.message) for warning in caught]
     assert said == [f"autoattack: out of memory: batches of {n} images from apgd-ce on" for n in (12, 6)]
     assert torch.equal(cramped, survivors(net, images, batch_size=6))
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_takes_fewer_images_at_once_where_little_memory_is_free_and_says_so_once(
+    net: nn.Module, part: tuple[Tensor, Tensor], resumed: bool
+) -> None:
+    images, states, seen = LabelledImages(*part), list[dict[str, Any]](), set[int]()
+
+    def watched(perturb: Any, model: nn.Module, x: Tensor, y: Tensor) -> Any:
+        seen.add(len(y))
+        return judge(perturb, model, x, y)
+
+    def said(**more: Any) -> int:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", AttackWarning)
+            survivors(net, images, **more)
+        told = "autoattack: little memory is free: batches of 7 images, not 25"
+        return [str(warning.message) for warning in caught].count(told)
+
+    if resumed:  # begun while there was room
+        assert said(on_state=states.append) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dfrd_bench.attacks.autoattack.fitting_batch", lambda model, x, most: min(most, 7))
+        patch.setattr("dfrd_bench.attacks.campaign.judge", watched)
+        assert said(known=states[1] if resumed else None, on_state=states.append) == 1
+    assert max(seen) == 7
+    assert said(known=states[-3]) == 1  # stopped again: there is room again, but the size stays
 
 
 def test_reports_every_stage_to_its_last_image(net: nn.Module, part: tuple[Tensor, Tensor]) -> None:

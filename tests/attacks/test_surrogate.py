@@ -51,6 +51,44 @@ def test_gives_the_logits_and_gradients_of_its_network(build: object, layout: to
     assert gradient(surrogate, x).is_contiguous()
 
 
+class StraightThrough(nn.Module):
+    """Quantises its input, and sends gradients through as if it did not: in one of the two usual ways."""
+
+    def __init__(self, function: bool) -> None:
+        super().__init__()
+        self.net, self.function = tiny.SmallConv().eval(), function
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.function:
+            x = Quantised.apply(x)  # type: ignore[no-untyped-call]
+        else:
+            with torch.no_grad():
+                rounding = (x * 15).round() / 15 - x
+            x = x + rounding
+        out: Tensor = self.net(x)
+        return out
+
+
+class Quantised(torch.autograd.Function):
+    """Rounding with the gradient of doing nothing."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return (x * 15).round() / 15
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return gradient
+
+
+@pytest.mark.parametrize("function", [False, True])
+def test_a_gradient_that_tracing_would_lose_is_kept(function: bool) -> None:
+    model, x = StraightThrough(function).eval(), tiny.random_images(8)
+    surrogate = Surrogate(model, x)
+    assert gradient(model, x).abs().max() > 0
+    torch.testing.assert_close(gradient(surrogate, x), gradient(model, x), atol=1e-5, rtol=1e-4)
+
+
 def test_folds_normalisation_into_convolutions_and_leaves_its_network_alone() -> None:
     model = tiny.wide_resnet(1, 4).eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

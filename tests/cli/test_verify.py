@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,26 +15,6 @@ from dfrd_bench.files import read_arrays, write_arrays
 from dfrd_bench.records import load_record
 
 pytestmark = pytest.mark.usefixtures("few_digits")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    results = tmp_path_factory.mktemp("made")
-    with pytest.MonkeyPatch.context() as patch:
-        tiny.cut_digits(patch)
-        done = tiny.command(
-            *("run", "--method", "zskt", "--epochs", "1", "--set", "batch_size=8", "--set", "distillation_steps=2"),
-            *("--set", "attack_steps=2", "--attacks", "clean,pgd20", "--results", results, "--quiet"),
-        )
-        assert done.code == 0, done.err
-    return results
-
-
-@pytest.fixture
-def run(made: Path, tmp_path: Path) -> Path:
-    """A copy of the run that a test may damage."""
-    (path,) = made.rglob("record.json")
-    return Path(shutil.copytree(path.parent, tmp_path / "run"))
 
 
 def edit(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -107,6 +86,36 @@ def test_attacking_again_leaves_what_a_stopped_evaluation_kept_alone(run: Path) 
     before = kept.read_bytes()
     assert tiny.command("verify", run, "--rerun", "--quiet").code == 0
     assert kept.read_bytes() == before
+
+
+def test_other_test_images_are_refused(run: Path) -> None:
+    edit(run, lambda record: record["dataset"].update({"test_digest": 64 * "0"}))
+    done = tiny.command("verify", run, "--rerun", "--quiet")
+    assert done.code != 0
+    assert "The test images of digits are not those of the record" in done.out + done.err
+
+
+@pytest.mark.parametrize("change", ["fewer images", "an attack is missing"])
+def test_predictions_that_are_incomplete_are_named_and_not_compared(run: Path, change: str) -> None:
+    arrays = read_arrays(run / "predictions.npz", "labels")
+    if change == "fewer images":
+        arrays = {name: values[:-1] for name, values in arrays.items()}
+    else:
+        del arrays["attack_clean"]
+    write_arrays(run / "predictions.npz", arrays)
+    done = tiny.command("verify", run, "--rerun", "--quiet")
+    assert done.code == 1
+    assert ("test_images" if change == "fewer images" else "clean") in done.out
+
+
+def test_a_record_older_than_a_number_with_incomplete_predictions_is_no_crash(run: Path) -> None:
+    edit(run, lambda record: [a.pop("target_entropy") for a in record["evaluation"]["attacks"].values()] and None)
+    arrays = read_arrays(run / "predictions.npz", "labels")
+    del arrays["attack_clean"]
+    write_arrays(run / "predictions.npz", arrays)
+    before = (run / "record.json").read_bytes()
+    tiny.command("evaluate", run, "--attacks", "clean", "--quiet")
+    assert (run / "record.json").read_bytes() == before
 
 
 def test_weights_of_another_network_are_refused(run: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import tiny
 import torch
 from torch import Tensor, nn
 
+from dfrd_bench.attacks.verdict import AttackWarning
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.evaluate import evaluate_model
 from dfrd_bench.images import LabelledImages
@@ -181,30 +184,32 @@ def test_evaluation_is_in_float32_whatever_was_set_before(
     assert looks.seen == ("highest", False)
 
 
-def test_autoattack_takes_fewer_images_at_once_where_memory_is_short(
-    net: nn.Module, images: LabelledImages, monkeypatch: pytest.MonkeyPatch
+class Warns(Looks):
+    """An attack with something to say."""
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, **_: Any) -> Tensor:
+        warnings.warn("the network looks odd", AttackWarning, stacklevel=1)
+        return x
+
+
+class Stops(Looks):
+    """What a user's Ctrl-C is to the evaluation."""
+
+    def __call__(self, model: nn.Module, x: Tensor, y: Tensor, **_: Any) -> Tensor:
+        raise KeyboardInterrupt
+
+
+def test_what_a_finished_attack_warned_of_is_not_lost_when_a_later_one_is_stopped(
+    net: nn.Module, images: LabelledImages, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    sizes: list[int] = []
-
-    class Whole:
-        summary = ""
-
-        def parameters(self, threat: ThreatModel) -> dict[str, Any]:
-            return {}
-
-        def __call__(self, *_: Any, **__: Any) -> Tensor:
-            raise AssertionError
-
-        def predict(self, model: nn.Module, images: LabelledImages, *, batch_size: int, **_: Any) -> Tensor:
-            sizes.append(batch_size)
-            return images.labels
-
-    monkeypatch.setattr(ATTACKS, "get", lambda name: Whole())
-    for size in (7, 300):
-        monkeypatch.setattr("dfrd_bench.evaluation.evaluate.fitting_batch", lambda model, x, most, size=size: size)
-        _, _, notes = evaluate(net, images, ["whole"])
-        assert ("whole: little memory is free: batches of 7 images, not 300" in notes) is (size == 7)
-    assert sizes == [7, 300]
+    attacks: dict[str, Looks] = {"warns": Warns(), "stops": Stops()}
+    monkeypatch.setattr(ATTACKS, "get", lambda name: attacks[name])
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(net, images, ["warns", "stops"], unfinished=tmp_path)
+    attacks["stops"] = Looks()
+    attacks["warns"] = Stops()  # is not asked again
+    _, _, notes = evaluate(net, images, ["warns", "stops"], unfinished=tmp_path)
+    assert "warns: the network looks odd" in notes
 
 
 class Cramped:

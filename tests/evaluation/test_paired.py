@@ -160,3 +160,23 @@ def test_a_seed_fixes_the_draws() -> None:
     one, again, other = (PairedBootstrap(rows, LABELS, seed=seed).interval("a", "nsd") for seed in (1, 1, 2))
     assert one == again
     assert one != other
+
+
+def test_no_direction_where_observation_and_resamples_disagree() -> None:
+    """100 classes at 51 % against one at 50 % among 99 perfect ones: the observed worst class is 1 point higher, but the
+    minimum of 100 noisy accuracies is far lower in nearly every resample.
+    """
+    labels = np.repeat(np.arange(100), 100)
+    within = np.tile(np.arange(100), 100)
+    one_bad, all_bad = (within < 50) | (labels > 0), within < 51
+    bootstrap = PairedBootstrap({"a": one_bad[:, None], "b": all_bad[:, None]}, labels)
+    worst = bootstrap.difference("a", "b", "worst_class")
+    assert worst.value == pytest.approx(-0.01)
+    assert worst.interval is not None
+    assert worst.interval[0] > 0
+    assert worst.p is not None
+    assert worst.p < 0.06
+    assert worst.direction == 0
+    assert bootstrap.difference("a", "b", "average").direction == 1
+    assert bootstrap.difference("b", "a", "average").direction == -1
+    assert bootstrap.difference("a", "a", "average").direction == 0

@@ -53,7 +53,7 @@ def read_correctness(folder: Path, record: Record, attacks: Collection[str] | No
         if not _belongs(found, name, recorded[name].confusion):
             raise DfrdBenchError(
                 f"{folder / PREDICTIONS_FILE} does not belong to the record beside it: "
-                f"the confusion matrix under {name} differs. Evaluate the run again."
+                f"the confusion matrix under {name} differs. Restore the two together, or make the run again."
             )
     return Correctness(
         record.dataset.test_digest, found.labels, {name: found.attacks[name] == found.labels for name in names}
