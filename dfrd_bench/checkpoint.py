@@ -29,8 +29,8 @@ class Checkpoint:
         """The file."""
         return self.folder / "method.pt"
 
-    def save(self, trainee: Stateful, device: torch.device, epochs_done: int, seconds: float) -> None:
-        """Keep a state that lives on a device after an epoch, with the training time so far."""
+    def save(self, trainee: Stateful, device: torch.device, epochs_done: int, seconds: float, peak: int) -> None:
+        """Keep a state that lives on a device after an epoch, with the training time and the peak memory (bytes) so far."""
         import torch
 
         buffer = io.BytesIO()
@@ -38,13 +38,14 @@ class Checkpoint:
             "method": trainee.state_dict(),
             "epochs_done": epochs_done,
             "seconds": seconds,
+            "peak": peak,
             "device": device.type,
         }
         torch.save(content, buffer)
         write_atomically(self.path, buffer.getbuffer())
 
-    def restore(self, trainee: Stateful, device: torch.device) -> tuple[int, float]:
-        """Bring the saved state back, on a device; returns epochs done and training seconds, (0, 0.0) without a checkpoint.
+    def restore(self, trainee: Stateful, device: torch.device) -> tuple[int, float, int]:
+        """Bring the saved state back, on a device; returns epochs done, seconds and peak memory, all 0 without a checkpoint.
 
         Raises:
             DfrdBenchError: the file is damaged, belongs to something else, or was made on a device of another kind, whose random
@@ -53,7 +54,7 @@ class Checkpoint:
         import torch
 
         if not self.path.exists():
-            return 0, 0.0
+            return 0, 0.0, 0
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True)  # the trainee copies it to its own
             if (made_on := content.get("device", device.type)) != device.type:
@@ -61,7 +62,7 @@ class Checkpoint:
                     f"{self.path} was made on {made_on}: go on with --device {made_on}, or delete {self.folder} to begin again."
                 )
             trainee.load_state_dict(content["method"])
-            return int(content["epochs_done"]), float(content["seconds"])
+            return int(content["epochs_done"]), float(content["seconds"]), int(content.get("peak", 0))
         except DfrdBenchError:
             raise
         except Exception as error:  # a damaged pickle raises nearly anything
@@ -79,9 +80,16 @@ class History:
     path: Path
 
     def append(self, numbers: dict[str, Any]) -> None:
-        """Add one epoch's line."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(numbers) + "\n")
+        """Add one epoch's line.
+
+        Raises:
+            DfrdBenchError: it cannot be written.
+        """
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(numbers) + "\n")
+        except OSError as error:
+            raise DfrdBenchError(f"Cannot write {self.path}: {error.strerror or error}.") from error
 
     def truncate(self, epochs: int) -> list[dict[str, Any]]:
         """Drop the lines of epochs that are about to be run (again); returns those that stay."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -66,7 +67,7 @@ def train_epochs(
         torch.cuda.reset_peak_memory_stats(device)
     trainee.progress = watched = LastStage(observer.on_step)
     checkpoint, history = Checkpoint(folder / CHECKPOINT_FOLDER), History(folder / "history.jsonl")
-    done, seconds = checkpoint.restore(trainee, device)
+    done, seconds, peak = checkpoint.restore(trainee, device)
     lines = history.truncate(done)
     observer.on_start(folder, epochs, done)
     saved, cost = time.monotonic(), 0.0
@@ -81,11 +82,13 @@ def train_epochs(
         observer.on_epoch(epoch, numbers)
         if (time.monotonic() - saved) * CHECKPOINT_SHARE >= cost or epoch == epochs - 1:
             saved = time.monotonic()
-            checkpoint.save(trainee, device, epoch + 1, seconds)
+            peak = max(peak, peak_memory(device))
+            checkpoint.save(trainee, device, epoch + 1, seconds, peak)
             cost = time.monotonic() - saved
     latest = lines[-1] if lines else {}  # none where somebody removed the history
-    last = {name: value for name, value in latest.items() if name not in ("epoch", "seconds")}
-    return TrainingRecord(epochs=epochs, seconds=seconds, peak_memory_bytes=peak_memory(device), last=last)
+    last = {name: x for name, x in latest.items() if name not in ("epoch", "seconds") and math.isfinite(x)}
+    peak = max(peak, peak_memory(device))
+    return TrainingRecord(epochs=epochs, seconds=seconds, peak_memory_bytes=peak, last=last)
 
 
 class LastStage:

@@ -20,7 +20,7 @@ class DfrdBenchError(Exception):
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on a GPU or on a CPU."""
     torch = sys.modules.get("torch")  # without PyTorch nothing can run out of a GPU's memory
-    on_gpu = torch is not None and isinstance(error, torch.OutOfMemoryError)
+    on_gpu = torch is not None and isinstance(error, torch.cuda.OutOfMemoryError)
     said = str(error).lower()
     return on_gpu or isinstance(error, MemoryError) or any(sign in said for sign in OUT_OF_MEMORY)
 

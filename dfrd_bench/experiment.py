@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dfrd_bench.attacks import STANDARD_ATTACKS
 from dfrd_bench.checkpoint import State
 from dfrd_bench.epochs import CHECKPOINT_FOLDER, train_epochs
+from dfrd_bench.files import alone_in
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.recorded import check_own_images
 from dfrd_bench.records import (
@@ -78,7 +79,7 @@ def run(
     Raises:
         DfrdBenchError: whatever is wrong with the request.
     """
-    from dfrd_bench.measurement import evaluate_run, measure
+    from dfrd_bench.measurement import evaluate_run
 
     ATTACKS.select(attacks)
     check_arguments("run", request, Request)
@@ -89,6 +90,16 @@ def run(
         device = request.get("device", "auto")
         record = evaluate_run(folder, attacks=attacks, dataset=prepared.dataset, device=device, observer=observer)
         return Finished(folder, record, cached=True)
+    with alone_in(folder):
+        return _make(prepared, folder, attacks, observer, keep_checkpoint)
+
+
+def _make(
+    prepared: Prepared, folder: Path, attacks: Sequence[str], observer: Observer, keep_checkpoint: bool
+) -> Finished:
+    """Train, evaluate and record, in a folder that nobody else works in."""
+    from dfrd_bench.measurement import measure
+
     prepared.dataset.load_tested()  # what is wrong with the images is said now, not after the training
     with prepared.problem.precision.backends():
         trainee = prepared.method_class(prepared.problem, prepared.config)  # may refuse: before anything is written

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import os
 import zipfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +83,33 @@ def check_writable(path: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise DfrdBenchError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """While it lasts, no other process that asks the same may work in a folder; the system ends it with the process.
+
+    Raises:
+        DfrdBenchError: another process works there, or the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    path, made = folder / "lock", [place for place in (folder, *folder.parents) if not place.exists()]
+    check_writable(path)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise DfrdBenchError(f"Another process is at work in {folder}: wait for it, or stop it.") from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        lock.release()
+        with suppress(OSError):
+            for place in made:
+                place.rmdir()  # if the work was refused and nothing was written
 
 
 def file_name(text: str) -> str:

@@ -72,12 +72,14 @@ def recorded_network(folder: Path, record: Record, info: DatasetInfo) -> nn.Modu
     import torch
 
     from dfrd_bench.students.base import build_network
-    from dfrd_bench.teachers.base import load_teacher
+    from dfrd_bench.teachers.base import load_teacher, teacher_source
     from dfrd_bench.weights import fill, read_weights, sha256_of
 
     spec = record.spec
     if spec.kind == "teacher" and record.training is None:
-        name, architecture = spec.teacher.name, spec.teacher.architecture
+        name = spec.teacher.name
+        takes_one = teacher_source(name, info.name).takes_architecture
+        architecture = spec.teacher.architecture if takes_one else None
         teacher = load_teacher(name, info, architecture=architecture, device=torch.device("cpu"), precision=Precision())
         if teacher.record.sha256 != record.weights_sha256:
             raise DfrdBenchError(f"Teacher {name} is not the network that {folder / RECORD_FILE} describes.")

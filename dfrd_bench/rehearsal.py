@@ -92,10 +92,9 @@ def rehearse(prepared: Prepared, on_step: OnStep = lambda stage, done, total: No
         seconds = _per_step(shortened(), time.perf_counter, lambda stage, *at: on_step(f"timing: {stage}", *at))
     stages = {}
     for name, (total, each) in seconds.items():
-        field = STAGES.get(name)
-        scale = (
-            config[field] / short[field] * config.get("synthesis_rounds", 1) ** (name == "synthesize") if field else 1
-        )
+        scale, field = 1.0, STAGES.get(name)
+        if field in short:
+            scale = config[field] / short[field] * config.get("synthesis_rounds", 1) ** (name == "synthesize")
         stages[name] = StageCost(round(total * scale), each, operations[name][1])
     return Cost(
         stages, prepared.config.epochs, int(config.get("warmup_epochs", 0)), peak_memory(prepared.problem.device)
@@ -143,6 +142,8 @@ def _per_step(method: Method, meter: Callable[[], float], on_step: OnStep) -> di
 
     method.progress = step
     method.train_epoch(0)
+    if not spent:  # a method that reports no stage: the epoch is one
+        step("epoch", 1, 1)
     return {stage: (totals[stage], float(median(values[1:] or values))) for stage, values in spent.items()}
 
 

@@ -13,6 +13,16 @@ from dfrd_bench.errors import DfrdBenchError, unknown_name
 M = TypeVar("M", bound=BaseModel)
 
 
+def number(value: Any) -> Any:
+    """What YAML 1.1 made of a user's value: it reads 1e-3 as text, and a user means a number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
 def check_names(kind: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Refuse a name that is not known.
 

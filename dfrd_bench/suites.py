@@ -7,11 +7,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from dfrd_bench.attacks import STANDARD_ATTACKS
 from dfrd_bench.errors import DfrdBenchError, unknown_name
 from dfrd_bench.records import ExperimentSpec
+from dfrd_bench.settings import number
 
 
 class SuiteRun(BaseModel):
@@ -21,6 +22,11 @@ class SuiteRun(BaseModel):
 
     method: str
     settings: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("settings")
+    @classmethod
+    def _numbers(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        return {name: number(value) for name, value in settings.items()}
 
     def includes(self, spec: ExperimentSpec) -> bool:
         """Whether a run is of this row, at any preset: all that is named here holds, and nothing else was changed."""

@@ -14,7 +14,7 @@ from dfrd_bench.checkpoint import State
 from dfrd_bench.environment import choose_device
 from dfrd_bench.epochs import CHECKPOINT_FOLDER, train_epochs
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.files import check_writable, file_name
+from dfrd_bench.files import alone_in, check_writable, file_name
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.problem import Precision, PrecisionName, ThreatModel
 from dfrd_bench.recorded import check_own_images
@@ -108,8 +108,7 @@ def train_teacher(
     Raises:
         DfrdBenchError: whatever is wrong with the request; or the output is another teacher, or nobody knows what.
     """
-    from dfrd_bench.measurement import evaluate_run, measure
-    from dfrd_bench.weights import write_weights
+    from dfrd_bench.measurement import evaluate_run
 
     ATTACKS.select(attacks)
     check_arguments("train_teacher", request, TeacherRequest)
@@ -120,6 +119,15 @@ def train_teacher(
         record = evaluate_run(plan.folder, attacks=attacks, dataset=plan.dataset, device=device, observer=observer)
         return TrainedTeacher(plan.weights, plan.folder, record, cached=True)
     check_writable(plan.weights)
+    with alone_in(plan.folder):
+        return _make(plan, attacks, observer)
+
+
+def _make(plan: _Plan, attacks: Sequence[str], observer: Observer) -> TrainedTeacher:
+    """Train, evaluate and record, in a folder that nobody else works in."""
+    from dfrd_bench.measurement import measure
+    from dfrd_bench.weights import write_weights
+
     plan.dataset.load_tested()  # what is wrong with the images is said now, not after the training
     model, training = _train(plan, observer)
     sha256 = write_weights(plan.weights, model)

@@ -9,6 +9,7 @@ import tiny
 import torch
 from torch import nn
 
+from dfrd_bench.method import Method
 from dfrd_bench.rehearsal import Cost, StageCost, counted, duration, rehearse
 from dfrd_bench.request import Request, prepare
 
@@ -93,3 +94,36 @@ def test_parameters_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(45.2, "45 s"), (720, "12 min"), (12240, "3.4 h")])
 def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_method_that_reports_no_stage_is_one_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared = prepare(Request("zskt", settings={"batch_size": 4, "distillation_steps": 2}))
+    told = prepared.method_class.train_epoch
+
+    def silent_epoch(self: Method, epoch: int) -> dict[str, float]:
+        report, self.progress = self.progress, lambda *_: None
+        try:
+            return told(self, epoch)
+        finally:
+            self.progress = report
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepared.method_class, "train_epoch", silent_epoch)
+        cost = rehearse(prepared)
+    assert list(cost.stages) == ["epoch"]
+    assert cost.stages["epoch"].steps == 1
+    assert cost.stages["epoch"].seconds > 0
+    assert cost.stages["epoch"].operations > 0
+
+
+def test_a_stage_of_a_known_name_without_the_known_setting_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared = prepare(Request("zskt", settings={"batch_size": 4, "distillation_steps": 2}))
+
+    def one_step(self: Method, epoch: int) -> dict[str, float]:
+        self.progress("synthesize", 0, 3)
+        for done in range(3):
+            self.progress("synthesize", done + 1, 3)
+        return {}
+
+    monkeypatch.setattr(prepared.method_class, "train_epoch", one_step)
+    assert rehearse(prepared).stages["synthesize"].steps == 3

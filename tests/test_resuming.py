@@ -10,7 +10,10 @@ import torch
 
 from dfrd_bench.checkpoint import Checkpoint
 from dfrd_bench.errors import DfrdBenchError, out_of_memory
+from dfrd_bench.experiment import Finished, run
+from dfrd_bench.files import alone_in
 from dfrd_bench.method import Resumable
+from dfrd_bench.observer import SILENT, Observer
 
 
 class Walk(Resumable):
@@ -28,13 +31,13 @@ class Walk(Resumable):
 def test_what_follows_is_what_would_have_followed(tmp_path: Path) -> None:
     walk, later = Walk(), Walk()
     walk.step()
-    Checkpoint(tmp_path).save(walk, tiny.CPU, 1, 2.5)
-    assert Checkpoint(tmp_path).restore(later, tiny.CPU) == (1, 2.5)
+    Checkpoint(tmp_path).save(walk, tiny.CPU, 1, 2.5, 3)
+    assert Checkpoint(tmp_path).restore(later, tiny.CPU) == (1, 2.5, 3)
     assert [later.step() for _ in range(3)] == [walk.step() for _ in range(3)]
 
 
 def test_a_checkpoint_of_another_kind_of_device_is_left_alone_with_what_to_do(tmp_path: Path) -> None:
-    Checkpoint(tmp_path).save(Walk(), tiny.CPU, 1, 0.0)
+    Checkpoint(tmp_path).save(Walk(), tiny.CPU, 1, 0.0, 0)
     with pytest.raises(DfrdBenchError, match="made on cpu: go on with --device cpu"):
         Checkpoint(tmp_path).restore(Walk(), torch.device("cuda"))
 
@@ -44,7 +47,7 @@ def test_memory_that_runs_out_is_not_called_damage(tmp_path: Path) -> None:
         def load_state_dict(self, state: object) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
-    Checkpoint(tmp_path).save(Walk(), tiny.CPU, 1, 0.0)
+    Checkpoint(tmp_path).save(Walk(), tiny.CPU, 1, 0.0, 0)
     with pytest.raises(torch.OutOfMemoryError):
         Checkpoint(tmp_path).restore(Large(), tiny.CPU)
 
@@ -63,3 +66,36 @@ def test_memory_that_runs_out_is_not_called_damage(tmp_path: Path) -> None:
 )
 def test_errors_that_mean_that_memory_ran_out(error: BaseException, expected: bool) -> None:
     assert out_of_memory(error) is expected
+
+
+def test_one_process_at_a_time_works_in_a_folder_and_a_refused_one_leaves_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "run"
+    with alone_in(folder):
+        with pytest.raises(DfrdBenchError, match="Another process is at work in"), alone_in(folder):
+            pytest.fail("both are at work")
+        (folder / "state").touch()
+    assert tiny.files_below(tmp_path) == ["results/run/state"]
+    with alone_in(folder):  # free again
+        pass
+    with pytest.raises(ValueError, match="refused"), alone_in(tmp_path / "other" / "run"):
+        raise ValueError("refused")
+    assert not (tmp_path / "other").exists()
+
+
+def test_the_second_of_two_equal_runs_is_refused_and_the_first_ends_well(tmp_path: Path, few_digits: None) -> None:
+    settings = {"batch_size": 8, "distillation_steps": 2, "attack_steps": 2}
+    refused: list[str] = []
+
+    def once_more(observer: Observer = SILENT) -> Finished:
+        return run("zskt", epochs=2, settings=settings, attacks=["clean"], results=tmp_path, observer=observer)
+
+    def meanwhile(epoch: int, numbers: dict[str, float]) -> None:
+        with pytest.raises(DfrdBenchError) as error:
+            once_more()
+        refused.append(str(error.value))
+
+    first = once_more(Observer(on_epoch=meanwhile))
+    assert len(refused) == 2
+    assert refused[0].startswith(f"Another process is at work in {first.folder}: ")
+    assert len((first.folder / "history.jsonl").read_text().splitlines()) == 2
+    assert not (first.folder / "lock").exists()

@@ -10,6 +10,7 @@ from dfrd_bench.cli.options import names, parse_settings
 from dfrd_bench.errors import DfrdBenchError, unknown_name
 from dfrd_bench.method import MethodConfig, param
 from dfrd_bench.registry import METHODS
+from dfrd_bench.request import Request, prepare
 from dfrd_bench.settings import validated
 
 
@@ -119,3 +120,8 @@ def test_every_hyper_parameter_says_what_it_means_and_where_it_comes_from(method
         assert isinstance(info.json_schema_extra, dict), name
         assert info.json_schema_extra["source"], name
         assert not info.is_required(), name
+
+
+def test_an_unknown_precision_is_refused_from_python_too() -> None:
+    with pytest.raises(DfrdBenchError, match=r"Unknown precision 'fp16'\. Did you mean"):
+        prepare(Request("ferd", precision="fp16"))  # type: ignore[arg-type]

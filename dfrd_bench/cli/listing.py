@@ -38,15 +38,15 @@ def list_(kind: str, dataset: str | None, as_json: bool) -> None:
         click.echo(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=1, ensure_ascii=False))
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("name", "what it is", "from"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "name")
     for entry in entries:
-        table.add_row(
-            entry.name, entry.problem or entry.summary, entry.distribution, style="red" if entry.problem else ""
-        )
+        cells = (entry.name, entry.problem or entry.summary, entry.distribution)
+        table.add_row(*map(escape, cells), style="red" if entry.problem else "")
     console = Console(highlight=False)
     (console if console.is_terminal else Console(width=160, highlight=False)).print(table)
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from dfrd_bench._version import __version__
-from dfrd_bench.errors import DfrdBenchError, unknown_name
+from dfrd_bench.errors import DfrdBenchError, out_of_memory, unknown_name
 
 COMMANDS = {
     "run": ("run", "Distill a student without data, evaluate and record it."),
@@ -93,3 +93,12 @@ def main(args: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped. The same command goes on from the last checkpoint; finished results are kept.", err=True)
         sys.exit(130)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        click.echo(
+            "Error: Memory ran out. Choose a device with more, a smaller network, or smaller batches (--set batch_size=…). "
+            "Finished results and the last checkpoint are kept.",
+            err=True,
+        )
+        sys.exit(2)

@@ -9,6 +9,7 @@ import click
 
 from dfrd_bench.attacks import STANDARD_ATTACKS
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.settings import number
 
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 results = click.option("--results", default="results", show_default=True, metavar="DIR", help="Folder of all results.")
@@ -56,17 +57,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
         if not separator or not name.strip():
             raise DfrdBenchError(f"--set takes name=value, not {pair!r}.")
         try:
-            values[name.strip()] = _number(yaml.safe_load(value))
+            values[name.strip()] = number(yaml.safe_load(value))
         except yaml.YAMLError as error:
             raise DfrdBenchError(f"--set {pair!r}: the value cannot be read.") from error
     return values
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-3 as text; a user means a number."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value

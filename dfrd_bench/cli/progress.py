@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -42,9 +43,10 @@ def summarise(numbers: Mapping[str, float]) -> str:
 
 
 def bars(values: list[float]) -> str:
-    """Numbers as block characters, scaled to the largest."""
-    top = max(values) or 1.0
-    return "".join(BLOCKS[min(int(v / top * len(BLOCKS)), len(BLOCKS) - 1)] for v in values)
+    """Numbers as block characters, scaled to the largest; what is below zero is lowest, and what is no number blank."""
+    top = max((value for value in values if math.isfinite(value) and value > 0), default=1.0)
+    levels = [int(min(max(v / top, 0), 1) * (len(BLOCKS) - 1e-9)) if math.isfinite(v) else None for v in values]
+    return "".join(" " if level is None else BLOCKS[level] for level in levels)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ Examples:
 def show(method: str, dataset: str | None, as_json: bool) -> None:
     """Show a method's paper and every hyper-parameter: default, meaning and source."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from dfrd_bench.datasets.base import open_dataset
@@ -40,12 +41,13 @@ def show(method: str, dataset: str | None, as_json: bool) -> None:
     for name, info in config.model_fields.items():
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
         changed = [str(preset.get(name, ""))] if dataset else []
-        table.add_row(name, _shown(info.default), *changed, info.description or "", str(extra.get("source", "")))
+        cells = (name, _shown(info.default), *changed, info.description or "", str(extra.get("source", "")))
+        table.add_row(*map(escape, cells))
     console = Console(highlight=False)
     console = console if console.is_terminal else Console(width=160, highlight=False)
     reference = found.reference
-    console.print(f"[bold]{method}[/bold]  {first_line(found)}")
-    console.print(f"{reference.title}\n{reference.venue}, {reference.link}")
+    console.print(f"[bold]{escape(method)}[/bold]  {escape(first_line(found))}")
+    console.print(f"{reference.title}\n{reference.venue}, {reference.link}", markup=False)
     console.print(f"provided by {METHODS.distribution(method)}\n")
     console.print(table)
 

@@ -55,14 +55,18 @@ def cache_folder() -> Path:
 
 
 def md5_of(path: Path) -> str:
-    """md5 of a file, or an empty string if it cannot be read."""
+    """md5 of a file.
+
+    Raises:
+        DfrdBenchError: it cannot be read.
+    """
     digest = hashlib.md5(usedforsecurity=False)
     try:
         with path.open("rb") as file:
             while chunk := file.read(CHUNK):
                 digest.update(chunk)
-    except OSError:
-        return ""
+    except OSError as error:
+        raise DfrdBenchError(f"Cannot read {path}: {error.strerror or error}.") from error
     return digest.hexdigest()
 
 
@@ -111,8 +115,8 @@ def download(remote: Remote, path: Path, progress: OnStep = SILENT.on_data) -> P
                 f"What {remote.url} sent is not {remote.name}, or not all of it ({received:,} bytes, md5 {digest}); it has been "
                 f"removed. Try again. {remote.by_hand(path)}"
             )
+        part.chmod(0o644)
         part.replace(path)
-        path.chmod(0o644)
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = " ".join(str(getattr(error, "reason", None) or error).split()) or type(error).__name__
         raise DfrdBenchError(f"Cannot download {remote.name}: {reason}. {remote.by_hand(path)}") from error

@@ -119,7 +119,8 @@ def _first_bad(source: Any, batches: Path) -> Path | None:
     """The first of a CIFAR reader's files that is missing or has another content; None if all are right."""
     meta = source.meta["filename"], source.meta["md5"]
     files: tuple[tuple[str, str], ...] = (*source.train_list, *source.test_list, meta)
-    return next((batches / name for name, md5 in files if md5_of(batches / name) != md5), None)
+    paths = ((batches / name, md5) for name, md5 in files)
+    return next((path for path, md5 in paths if not path.is_file() or md5_of(path) != md5), None)
 
 
 def _unpack(packed: Path, batches: Path) -> None:

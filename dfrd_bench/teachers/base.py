@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dfrd_bench.errors import DfrdBenchError, unknown_name
+from dfrd_bench.errors import DfrdBenchError, out_of_memory, unknown_name
 from dfrd_bench.problem import DatasetInfo, Precision
 from dfrd_bench.records import TeacherRecord
 from dfrd_bench.registry import DATASETS, TEACHERS, Entry
@@ -40,6 +40,7 @@ class TeacherSource:
         summary: one line for `dfrd-bench list teachers`.
         load: (argument after the colon, the task, architecture asked for or None) -> the network.
         takes_argument: whether the name may carry one (`checkpoint:PATH`).
+        takes_architecture: whether the user says which network it is; otherwise asking for one is refused.
         names: dataset name -> the arguments it knows for that dataset, each with one line for `list teachers --dataset`; quick,
             so without importing PyTorch. None where they cannot be listed.
         dataset: the only dataset it has teachers for; "" when that depends on the argument.
@@ -48,6 +49,7 @@ class TeacherSource:
     summary: str
     load: Callable[[str, DatasetInfo, str | None], Loaded]
     takes_argument: bool = False
+    takes_architecture: bool = False
     names: Callable[[str], Mapping[str, str]] | None = None
     dataset: str = ""
 
@@ -67,7 +69,7 @@ def teachers_for(dataset: str) -> list[Entry]:
         DfrdBenchError: nothing is known of the dataset.
     """
     rows: list[Entry] = []
-    known = dataset in DATASETS.names()
+    known = DATASETS.parse(dataset)[0] in DATASETS.names()
     for entry in TEACHERS.entries():
         if entry.problem:
             rows.append(entry)
@@ -124,12 +126,16 @@ def load_teacher(
 
     source = teacher_source(name, info.name)
     head, argument = TEACHERS.parse(name)
+    if architecture is not None and not source.takes_architecture:
+        raise DfrdBenchError(f"Teacher {name} has its own architecture: leave --teacher-arch out.")
     loaded = source.load(argument, info, architecture)
     model = precision.place(loaded.model, device).eval().requires_grad_(False)
     try:
         with torch.no_grad():
             logits = model(torch.zeros(1, *info.shape, device=device))
     except RuntimeError as error:
+        if out_of_memory(error):
+            raise
         reason = " ".join(str(error).split())[:160]
         raise DfrdBenchError(f"Teacher {name!r} does not take {info.name}'s images {info.shape}: {reason}") from error
     if logits.shape != (1, info.num_classes):

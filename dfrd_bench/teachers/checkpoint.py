@@ -28,9 +28,12 @@ def _load(argument: str, info: DatasetInfo, architecture: str | None) -> Loaded:
         raise DfrdBenchError("Name the file: --teacher checkpoint:PATH.")
     if architecture is None:
         raise DfrdBenchError(f"checkpoint:{argument} needs --teacher-arch, a name of `dfrd-bench list students`.")
-    return load_file(Path(argument), info, architecture)
+    return load_file(Path(argument).expanduser(), info, architecture)
 
 
 checkpoint = TeacherSource(
-    "your own weights: checkpoint:PATH with --teacher-arch (safetensors or PyTorch)", _load, takes_argument=True
+    "your own weights: checkpoint:PATH with --teacher-arch (safetensors or PyTorch)",
+    _load,
+    takes_argument=True,
+    takes_architecture=True,
 )

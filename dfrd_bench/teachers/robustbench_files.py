@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.teachers.robustbench_zoo import ZooModel
+from dfrd_bench.weights import check_safe
 
 FOLDER_VARIABLE = "DFRD_BENCH_MODELS"
 HEAD = 512  # bytes; enough to tell what a file is
@@ -33,7 +34,7 @@ def obtain(model: ZooModel) -> list[Path]:
     """The model's files, each fetched from Google Drive if it is not there; without a network where it is.
 
     Raises:
-        DfrdBenchError: a file cannot be fetched, or what is there is a web page (which is then removed).
+        DfrdBenchError: a file cannot be fetched, or what is there is a web page (which is then removed), cut, or no weights.
     """
     files = paths(model)
     for path, drive_id in zip(files, model.drive_ids, strict=True):
@@ -42,6 +43,12 @@ def obtain(model: ZooModel) -> list[Path]:
         elif is_page(path):
             path.unlink()
             raise _page(drive_id, path)
+        else:
+            try:
+                check_safe(path)
+            except DfrdBenchError as error:
+                hint = f"Delete it, and the same command downloads it. {by_hand(drive_id, path)}"
+                raise DfrdBenchError(f"{error} {hint}") from error
     return files
 
 
@@ -49,7 +56,7 @@ def fetch(drive_id: str, path: Path) -> None:
     """Download a file; under its name there is only ever the whole one.
 
     Raises:
-        DfrdBenchError: it cannot be fetched or written, or a web page came in its place; nothing is left of it.
+        DfrdBenchError: it cannot be fetched or written, or something else or a part of it came; nothing is left of it.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,6 +65,13 @@ def fetch(drive_id: str, path: Path) -> None:
             download(drive_id, part)
             if is_page(part):
                 raise _page(drive_id, path)
+            try:
+                check_safe(part)
+            except DfrdBenchError as error:
+                raise DfrdBenchError(
+                    f"What Google Drive sent for {path.name} is not all of it, or no weights, and has been removed. Try again. "
+                    f"{by_hand(drive_id, path)}"
+                ) from error
             part.replace(path)
     except DfrdBenchError:
         raise

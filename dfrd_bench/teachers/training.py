@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from dfrd_bench.attacks.projected_gradient import ascend, cross_entropy
 from dfrd_bench.distillation.augmentation import augment
+from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.method import MethodConfig, Progress, Resumable, param, silent
 from dfrd_bench.problem import DatasetInfo, Precision, ThreatModel
@@ -248,7 +249,12 @@ class TeacherTraining(Resumable):
             self.average.update(self.model)
             total += loss.detach() * len(index)
             self.progress("training", position + 1, self.batches)
-        return {"loss": total.item() / len(images)}
+        if not math.isfinite(loss_of_epoch := total.item() / len(images)):
+            raise DfrdBenchError(
+                f"The teacher's loss is {loss_of_epoch} in epoch {epoch + 1}: training diverged. Lower the learning rate "
+                f"(--set lr=…, now {config.lr}). The last good checkpoint is kept."
+            )
+        return {"loss": loss_of_epoch}
 
     def _set_lr(self, lr: float) -> None:
         for group in self.optimizer.param_groups:

@@ -77,6 +77,11 @@ BAD_VALUES = {
     "other-device": ((*RUN, "--device", "meta"), "Device 'meta' is not supported"),
     "student-size": ((*RUN, "--student", "wrn:11-1"), "the depth of a WideResNet is 6n + 4"),
     "student-argument": ((*RUN, "--student", "wrn:big"), "name depth and width, as in wrn:16-2, not 'big'"),
+    "cpu-with-a-number": ((*RUN, "--device", "cpu:0", "--preset", "papr"), "Unknown preset"),  # the device is fine
+    "architecture-of-the-shipped-teacher": (
+        (*RUN, "--teacher-arch", "wrn-34-10"),
+        "Teacher digits-wrn-10-2 has its own architecture: leave --teacher-arch out",
+    ),
     "teacher-without-file": ((*RUN, "--teacher", "checkpoint:"), "Name the file: --teacher checkpoint:PATH"),
     "nothing-to-evaluate": (("evaluate",), "Name either a run or weights file, or --teacher NAME"),
     "two-to-evaluate": (("evaluate", "x", "--teacher", "digits-wrn-10-2"), "Name either a run or weights file"),
@@ -247,3 +252,22 @@ def test_what_click_refuses_exits_with_2_too(elsewhere: Path, args: tuple[str, .
     assert outcome.code == 2
     assert outcome.err.startswith("Error: ")
     assert tiny.files_below(elsewhere) == []
+
+
+def test_memory_that_runs_out_anywhere_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr("dfrd_bench.rehearsal.rehearse", full)
+    outcome = tiny.command(*RUN, "--dry-run", "--quiet")
+    assert outcome.code == 2
+    assert re.fullmatch(r"Error: Memory ran out\. [^\n]+\n", outcome.err), outcome.err
+
+
+def test_other_failures_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr("dfrd_bench.rehearsal.rehearse", broken)
+    with pytest.raises(RuntimeError, match="a defect"):
+        tiny.command(*RUN, "--dry-run", "--quiet")

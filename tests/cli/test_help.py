@@ -7,9 +7,11 @@ import re
 import subprocess
 import sys
 
+import pytest
 import tiny
 
 from dfrd_bench.cli.main import COMMANDS
+from dfrd_bench.cli.progress import bars, summarise
 
 HEAVY = ("torch", "torchvision", "robustbench", "sklearn", "matplotlib", "pandas", "pyautoattack")
 
@@ -64,3 +66,21 @@ assert "torchvision" not in sys.modules
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "lambda_bn" in done.stdout
+
+
+def test_a_family_of_any_numbers_can_be_shown() -> None:
+    """Margins are below zero, a class without images has none."""
+    assert bars([0.0, 0.5, 1.0]) == "▁▄█"
+    assert bars([-9.6, 0.1]) == "▁█"
+    assert bars([-1.0, -2.0]) == "▁▁"
+    assert bars([float("nan"), 2.0, float("inf")]) == " █ "
+    assert summarise({"m/0": -9.6, "m/1": 0.1, "loss": 0.5}) == "loss 0.5  m ▁█ ≤0.10"
+
+
+def test_what_plugins_say_of_themselves_is_not_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dfrd_bench.cli import listing
+    from dfrd_bench.registry import Entry
+
+    said = "noise in [low, high]; pip install x[gpu]; cannot open [/opt/x.so]"
+    monkeypatch.setattr(listing, "_entries", lambda kind, dataset: [Entry("x", "x 1.0", said)])
+    assert said in tiny.command("list", "methods").out

@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.records import find_records
+from dfrd_bench.records import find_records, load_record
 from dfrd_bench.registry import DATASETS
 from dfrd_bench.reporting.published import published_table
 from dfrd_bench.suites import check_suite, load_suite, parse_seeds, suite_names
@@ -119,3 +119,10 @@ def test_seeds_are_lists_and_ranges() -> None:
     for wrong in ("", "a", "1-b", "3-1"):
         with pytest.raises(DfrdBenchError):
             parse_seeds(wrong)
+
+
+def test_a_number_that_yaml_reads_as_text_is_the_number_it_is_for_a_run(tmp_path: Path) -> None:
+    """YAML 1.1 takes 1e-2 for a text; `--set lr=1e-2` and the record of the run have 0.01."""
+    (tmp_path / "rows.yaml").write_text("title: Rows\nruns:\n- {method: ferd, settings: {lr: 1e-2}}\n")
+    (folder,) = (Path(__file__).parents[2] / "results" / "digits").glob("*/*/ferd/lr=0.01-seed0-*")
+    assert load_suite(str(tmp_path / "rows.yaml")).includes(load_record(folder).spec)

@@ -293,3 +293,11 @@ class TestRefused:
         Path("t.safetensors").write_bytes(b"precious")
         message = refused(*TRAIN, "--output", "t.safetensors")
         assert "t.safetensors exists, and no record says how it was trained: choose another --output" in message
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_training_that_diverges_is_stopped_and_leaves_no_weights() -> None:
+    outcome = tiny.command(*TRAIN, "--set", "lr=1e30", "--quiet")
+    assert outcome.code == 2
+    assert re.fullmatch(r"Error: The teacher's loss is nan in epoch 1: training diverged\. Lower [^\n]+\n", outcome.err)
+    assert not WEIGHTS.exists()

@@ -298,3 +298,10 @@ class TestDownload:
         home.files.clear()
         assert tiny.command(*words, "--test-images", "10") == first
         assert tiny.command(*words).code == 2
+
+
+def test_what_cannot_be_read_is_not_called_damaged_and_not_removed(cache: Path) -> None:
+    (cache / "x.tar").mkdir(parents=True)  # like a file of another user
+    with pytest.raises(DfrdBenchError, match=r"Cannot read .*x\.tar"):
+        obtain(Remote("http://127.0.0.1:9/x.tar", "x.tar", 32 * "0"), None)
+    assert (cache / "x.tar").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import socket
 import subprocess
@@ -16,10 +17,13 @@ import tiny
 import torch
 from torch import Tensor, nn
 
+from dfrd_bench.datasets.base import open_dataset
 from dfrd_bench.distillation.batchnorm import BatchNormStatistics
 from dfrd_bench.distillation.split import SplitTeacher
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.problem import DatasetInfo, Precision
+from dfrd_bench.problem import DatasetInfo, Precision, ThreatModel
+from dfrd_bench.recorded import recorded_network
+from dfrd_bench.records import ExperimentSpec, Record
 from dfrd_bench.teachers.base import Teacher, load_teacher
 from dfrd_bench.teachers.robustbench_files import models_folder
 from dfrd_bench.teachers.robustbench_import import robustbench
@@ -76,6 +80,13 @@ def drive(models: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], li
         return asked
 
     return sends
+
+
+def weights_file(content: object) -> bytes:
+    """What `torch.save` makes of something."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
 
 
 def network(name: str, dataset: str = "cifar10") -> nn.Module:
@@ -172,11 +183,18 @@ class TestDownload:
         assert tiny.files_below(models) == []
 
     def test_an_ensemble_has_several_files(self, models: Path, drive: Callable[[bytes], list[str]]) -> None:
-        asked = drive(b"PK\x03\x04 but no weights")
+        asked = drive(weights_file({"a": torch.ones(10)}))
         message = refused("Chen2020Adversarial")
         assert len(asked) == 3
         assert tiny.files_below(models) == [f"cifar10/Linf/Chen2020Adversarial.pt_m{n}.pt" for n in range(3)]
-        assert "Chen2020Adversarial.pt_m0.pt is truncated, corrupt, or no weights file" in message
+        assert message.startswith("RobustBench cannot load Chen2020Adversarial: ")
+
+    def test_a_part_of_a_file_is_not_kept(self, models: Path, drive: Callable[[bytes], list[str]]) -> None:
+        drive(weights_file({"a": torch.ones(1000)})[:700])
+        message = refused(SMALL)
+        assert f"What Google Drive sent for {SMALL}.pt is not all of it, or no weights, and has been removed" in message
+        assert f"as {models}/cifar10/Linf/{SMALL}.pt" in message
+        assert tiny.files_below(models) == []
 
     def test_the_folder_is_robustbenchs_layout_in_the_users_cache(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -197,7 +215,9 @@ class TestBadFiles:
     def test_truncated(self, models: Path) -> None:
         path = self.put(models, {"a": torch.ones(1000)})
         path.write_bytes(path.read_bytes()[:700])
-        assert f"{path} is truncated, corrupt, or no weights file" in refused(SMALL)
+        message = refused(SMALL)
+        assert f"{path} is truncated, corrupt, or no weights file" in message
+        assert message.endswith(f"uc?id={robustbench_id(SMALL)} as {path}")
         assert path.exists()
 
     def test_code_in_a_file_is_not_executed(self, models: Path) -> None:
@@ -323,3 +343,24 @@ assert "autoattack" not in sys.modules and "autoattack.state" not in sys.modules
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert 'it needs pkg_resources, which setuptools 82 removed: pip install "setuptools<81"' in done.stdout
+
+
+def test_a_recorded_teacher_is_found_again_without_its_architecture(
+    models: Path, drive: Callable[[bytes], list[str]]
+) -> None:
+    drive(weights_file(network(SMALL).state_dict()))
+    first = load(SMALL)
+    spec = ExperimentSpec(
+        kind="teacher",
+        method="teacher",
+        provider="",
+        config={},
+        dataset="cifar10",
+        teacher=first.record,
+        student=first.record.architecture,
+        threat=ThreatModel(eps=8 / 255, step=2 / 255),
+        precision="fp32",
+        seed=0,
+    )
+    record = Record.model_construct(spec=spec, training=None, weights_sha256=first.record.sha256)
+    assert tiny.same(recorded_network(models, record, open_dataset("cifar10").info), first.model)
