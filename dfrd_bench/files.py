@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from dfrd_bench.errors import DfrdBenchError
 
@@ -86,34 +87,52 @@ def check_writable(path: Path) -> None:
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path, patience: float = 0) -> Iterator[None]:
     """While it lasts, no other process that asks the same may work in a folder; the system ends it with the process.
 
-    Where the file system has no locks (some of clusters), nobody is kept out.
+    Where there are no such locks (on Windows, on some network file systems), nobody is kept out.
+
+    Args:
+        folder: made if it is not there, and removed again if nothing is written.
+        patience: seconds to wait for another process.
 
     Raises:
         DfrdBenchError: another process works there, or the folder cannot be written.
     """
-    from filelock import FileLock, Timeout
-
     path, made = folder / "lock", [place for place in (folder, *folder.parents) if not place.exists()]
     check_writable(path)
-    lock = FileLock(path)
     try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise DfrdBenchError(f"Another process is at work in {folder}: wait for it, or stop it.") from error
-    except (NotImplementedError, OSError):
-        pass
+        file = path.open("ab")
+    except OSError as error:
+        raise DfrdBenchError(f"Cannot write {path}: {error.strerror or error}.") from error
+    with file:
+        until = time.monotonic() + patience
+        while not _locked(file):
+            if time.monotonic() >= until:
+                raise DfrdBenchError(f"Another process is at work in {folder}: wait for it, or stop it.")
+            time.sleep(0.1)
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+                for place in made:
+                    place.rmdir()  # if the work was refused and nothing was written
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Take the system's lock on a file; False where another process has it."""
     try:
-        yield
-    finally:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
-        lock.release()
-        with suppress(OSError):
-            for place in made:
-                place.rmdir()  # if the work was refused and nothing was written
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # no locks here
+        return True
+    return True
 
 
 def file_name(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dfrd_bench.attacks import STANDARD_ATTACKS
 from dfrd_bench.datasets.base import Dataset, open_dataset
 from dfrd_bench.environment import choose_device, describe_environment
+from dfrd_bench.files import alone_in
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.problem import Precision, ThreatModel
 from dfrd_bench.recorded import check_own_images, check_same_images, open_again, recorded_network
@@ -36,6 +37,8 @@ from dfrd_bench.registry import ATTACKS, TEACHERS
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+PATIENCE = 60.0  # seconds to wait while another process writes a record
 
 
 def measure(
@@ -135,14 +138,15 @@ def _save(folder: Path, record: Record, predictions: Predictions) -> Record:
     """Record an evaluation, with the attacks that another one of the same run has recorded in the meantime."""
     from dfrd_bench.evaluation.summary import evaluation_record
 
-    if (folder / RECORD_FILE).exists():
-        now, found = _known(folder)
-        if late := now.evaluation.attacks.keys() - record.evaluation.attacks.keys():
-            predictions = replace(predictions, attacks={**found.attacks, **predictions.attacks})
-            attacks = {**record.evaluation.attacks, **{name: now.evaluation.attacks[name] for name in late}}
-            joined = evaluation_record(predictions.labels, predictions.attacks, attacks, record.evaluation.seed)
-            record = _extended(record, joined, now.warnings)
-    save_record(folder, record, predictions)
+    with alone_in(folder, PATIENCE):
+        if (folder / RECORD_FILE).exists():
+            now, found = _known(folder)
+            if late := now.evaluation.attacks.keys() - record.evaluation.attacks.keys():
+                predictions = replace(predictions, attacks={**found.attacks, **predictions.attacks})
+                attacks = {**record.evaluation.attacks, **{name: now.evaluation.attacks[name] for name in late}}
+                joined = evaluation_record(predictions.labels, predictions.attacks, attacks, record.evaluation.seed)
+                record = _extended(record, joined, now.warnings)
+        save_record(folder, record, predictions)
     return record
 
 
@@ -266,7 +270,7 @@ def evaluate_teacher(
 
 def _beside_its_weights(name: str, spec: ExperimentSpec) -> Path | None:
     """The record that a teacher has from its training, if it is of the same network, test images and threat model."""
-    path = Path(TEACHERS.parse(name)[1])
+    path = Path(TEACHERS.parse(name)[1]).expanduser()
     folder = teacher_folder(path) if path.suffix == TEACHER_SUFFIX else None
     if folder is None or not (folder / RECORD_FILE).exists():
         return None

@@ -89,6 +89,9 @@ def rehearse(prepared: Prepared, on_step: OnStep = lambda stage, done, total: No
     with prepared.problem.precision.backends():
         with counted() as performed:
             operations = _per_step(shortened(), performed, lambda stage, *at: on_step(f"counting: {stage}", *at))
+            if any(STAGES.get(stage) not in short for stage in operations):  # what shortens it is not known
+                short = {name: value for name, value in short.items() if name == "warmup_epochs"}
+                operations = _per_step(shortened(), performed, lambda stage, *at: on_step(f"counting: {stage}", *at))
         seconds = _per_step(shortened(), time.perf_counter, lambda stage, *at: on_step(f"timing: {stage}", *at))
     stages = {}
     for name, (total, each) in seconds.items():

@@ -97,7 +97,7 @@ def main(args: list[str] | None = None) -> None:
         if not out_of_memory(error):
             raise
         click.echo(
-            "Error: Memory ran out. Choose a device with more, a smaller network, or smaller batches (--set batch_size=…). "
+            "Error: Memory ran out. Choose a device with more, a smaller network or, in training, --set batch_size=…. "
             "Finished results and the last checkpoint are kept.",
             err=True,
         )

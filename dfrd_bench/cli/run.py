@@ -28,7 +28,9 @@ Examples:
 @click.option("--teacher", metavar="NAME", help="See `list teachers`; the dataset's own by default.")
 @options.teacher_arch
 @click.option("--student", metavar="NAME", help="See `list students`; the dataset's own by default.")
-@click.option("--preset", default="default", show_default=True, help="Budget: default, quick, cpu, or paper.")
+@click.option(
+    "--preset", default="default", show_default=True, help="Budget: default, quick, paper, or cpu (not for digits)."
+)
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A hyper-parameter (see `show METHOD`).")
 @click.option("--epochs", type=int, help="Distillation epochs (same as --set epochs=N).")
 @click.option("--no-conversion", is_flag=True, help="Leave a DFKD method as it was (same as --set conversion=false).")

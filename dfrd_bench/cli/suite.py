@@ -28,7 +28,9 @@ Examples:
 @click.option("--teacher", metavar="NAME", help="See `list teachers`; the dataset's own by default.")
 @options.teacher_arch
 @click.option("--student", metavar="NAME", help="See `list students`; the dataset's own by default.")
-@click.option("--preset", default="default", show_default=True, help="Budget: default, quick, cpu, or paper.")
+@click.option(
+    "--preset", default="default", show_default=True, help="Budget: default, quick, paper, or cpu (not for digits)."
+)
 @click.option("--seeds", default="0", show_default=True, help="E.g. 0,1,2 or 0-2; every run is made with each.")
 @options.precision
 @options.compiled

@@ -195,7 +195,7 @@ def _run_attack(
     settings = {**attack.parameters(threat), "batch_size": BATCH_SIZE}
     earlier = kept.load(name, settings)
     if earlier is not None and FINISHED in earlier:
-        return earlier[FINISHED], float(earlier[SECONDS]), [str(note) for note in earlier[NOTES]]
+        return earlier[FINISHED], float(earlier[SECONDS]), [str(note) for note in earlier.get(NOTES, ())]
     began = time.perf_counter() - (0.0 if earlier is None else float(earlier[SECONDS]))
     with _noted(name) as notes:
         if isinstance(attack, WholeSetAttack):

@@ -86,6 +86,7 @@ def _csv(comparison: Comparison) -> str:
                 **{"attack": line.column.attack, "metric": line.column.metric, "a": line.a, "b": line.b},
                 **{"difference": line.difference.value, "low": low, "high": high},
                 **{"p": line.difference.p, "p_holm": line.holm, "p_mcnemar": line.mcnemar},
+                **{"significant": line.significant, "significant_after_holm": line.significant_after_holm},
             }
         )
     return pd.DataFrame(rows).to_csv(index=False)

@@ -9,7 +9,7 @@ from dfrd_bench.evaluation.paired import PairedBootstrap
 from dfrd_bench.evaluation.significance import LEVEL
 from dfrd_bench.reporting.layout import TIED, Cell, Column, Mark, ResultTable, Row
 
-CANNOT_TELL = f"the test images cannot tell from it (paired bootstrap on the same images, p ≥ {LEVEL})"
+CANNOT_TELL = f"the test images cannot tell from it (paired bootstrap on the same images, level {LEVEL})"
 PRINTED = "Best per student in BEST, second best SECOND; by the printed value, without a significance test."
 TESTED = (
     f"Best per student in BEST if it differs significantly from every other value; TIED: the best and all that {CANNOT_TELL}. "

@@ -251,8 +251,8 @@ class TeacherTraining(Resumable):
             self.progress("training", position + 1, self.batches)
         if not math.isfinite(loss_of_epoch := total.item() / len(images)):
             raise DfrdBenchError(
-                f"The teacher's loss is {loss_of_epoch} in epoch {epoch + 1}: training diverged. Lower the learning rate "
-                f"(--set lr=…, now {config.lr}). The last good checkpoint is kept."
+                f"The teacher's loss is {loss_of_epoch} in epoch {epoch + 1}: training diverged. "
+                f"Begin again with a lower learning rate (--set lr=…, now {config.lr}) and another --output."
             )
         return {"loss": loss_of_epoch}
 

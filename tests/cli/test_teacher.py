@@ -299,5 +299,8 @@ class TestRefused:
 def test_a_training_that_diverges_is_stopped_and_leaves_no_weights() -> None:
     outcome = tiny.command(*TRAIN, "--set", "lr=1e30", "--quiet")
     assert outcome.code == 2
-    assert re.fullmatch(r"Error: The teacher's loss is nan in epoch 1: training diverged\. Lower [^\n]+\n", outcome.err)
+    assert re.fullmatch(
+        r"Error: The teacher's loss is nan in epoch 1: training diverged\. Begin again with a lower [^\n]+\n",
+        outcome.err,
+    )
     assert not WEIGHTS.exists()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dfrd_bench.attacks.verdict import AttackWarning
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.evaluate import evaluate_model
+from dfrd_bench.files import read_arrays, write_arrays
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import ThreatModel
 from dfrd_bench.records import EvaluationRecord, Predictions
@@ -210,6 +211,10 @@ def test_what_a_finished_attack_warned_of_is_not_lost_when_a_later_one_is_stoppe
     attacks["warns"] = Stops()  # is not asked again
     _, _, notes = evaluate(net, images, ["warns", "stops"], unfinished=tmp_path)
     assert "warns: the network looks odd" in notes
+    arrays = read_arrays(tmp_path / "warns.npz", "notes")
+    del arrays["notes"]  # as of a version that did not keep them
+    write_arrays(tmp_path / "warns.npz", arrays)
+    assert evaluate(net, images, ["warns"], unfinished=tmp_path)[0].attacks.keys() == {"warns"}
 
 
 class Cramped:
