@@ -6,7 +6,6 @@ import io
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import homes
@@ -23,27 +22,6 @@ from dfrd_bench.datasets.download import Remote, cache_folder, obtain
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.students.base import build_network
 from dfrd_bench.weights import write_weights
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[homes.Home]:
-    with homes.serving() as home:
-        yield home
-
-
-@pytest.fixture
-def home(server: homes.Home) -> homes.Home:
-    server.files.clear()
-    server.asked.clear()
-    server.cut = None
-    return server
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache folder, not there yet."""
-    monkeypatch.setenv("DFRD_BENCH_DATA", str(tmp_path / "cache"))
-    return tmp_path / "cache"
 
 
 class TestCifar:
