@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from dfrd_bench.environment import choose_device
 from dfrd_bench.errors import DfrdBenchError, unknown_name
@@ -13,7 +13,7 @@ from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.problem import Precision, PrecisionName, Problem, ThreatModel
 from dfrd_bench.records import ExperimentSpec
 from dfrd_bench.registry import METHODS
-from dfrd_bench.settings import validated
+from dfrd_bench.settings import check_names, validated
 
 if TYPE_CHECKING:
     from dfrd_bench.datasets.base import Dataset
@@ -116,6 +116,15 @@ def check_seed(seed: int) -> None:
         raise DfrdBenchError(f"The seed must lie in 0 … {SEEDS - 1}, not {seed}.")
 
 
+def check_precision(name: str) -> None:
+    """Refuse a precision that does not exist.
+
+    Raises:
+        DfrdBenchError: it is unknown.
+    """
+    check_names("precision", [name], get_args(PrecisionName))
+
+
 def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
     """Resolve and load everything a run needs.
 
@@ -131,6 +140,7 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
     from dfrd_bench.teachers.base import load_teacher
 
     check_seed(request.seed)
+    check_precision(request.precision)
     method_class: type[Method] = METHODS.get(request.method)
     dataset = open_dataset(
         request.dataset, data_dir=request.data_dir, test_images=request.test_images, progress=observer.on_data

@@ -31,7 +31,7 @@ from dfrd_bench.records import (
     teacher_folder,
 )
 from dfrd_bench.registry import ATTACKS, STUDENTS
-from dfrd_bench.request import check_seed
+from dfrd_bench.request import check_precision, check_seed
 from dfrd_bench.settings import check_arguments, validated
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ def _resolve(request: TeacherRequest, observer: Observer) -> _Plan:
     from dfrd_bench.teachers.training import TeacherConfig
 
     check_seed(request.seed)
+    check_precision(request.precision)
     data = open_dataset(
         request.dataset, data_dir=request.data_dir, test_images=request.test_images, progress=observer.on_data
     )
