@@ -13,18 +13,18 @@ from dfrd_bench.errors import DfrdBenchError
 
 if TYPE_CHECKING:
     from dfrd_bench.experiment import run
-    from dfrd_bench.measurement import evaluate_run as evaluate
     from dfrd_bench.method import Method, MethodConfig, Reference, param
     from dfrd_bench.problem import Problem
-    from dfrd_bench.records import load_results
+    from dfrd_bench.record_files import load_results
+    from dfrd_bench.recorded_evaluation import evaluate_run as evaluate
 
 _HOMES = {
     "Method": ("method", "Method"),
     "MethodConfig": ("method", "MethodConfig"),
     "Problem": ("problem", "Problem"),
     "Reference": ("method", "Reference"),
-    "evaluate": ("measurement", "evaluate_run"),
-    "load_results": ("records", "load_results"),
+    "evaluate": ("recorded_evaluation", "evaluate_run"),
+    "load_results": ("record_files", "load_results"),
     "param": ("method", "param"),
     "run": ("experiment", "run"),
 }

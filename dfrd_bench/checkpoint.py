@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfrd_bench.errors import DfrdBenchError, out_of_memory
-from dfrd_bench.files import write_atomically
+from dfrd_bench.files import unwritable, write_atomically
 
 if TYPE_CHECKING:
     import torch
@@ -89,7 +89,7 @@ class History:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(numbers) + "\n")
         except OSError as error:
-            raise DfrdBenchError(f"Cannot write {self.path}: {error.strerror or error}.") from error
+            raise unwritable(self.path, error) from error
 
     def truncate(self, epochs: int) -> list[dict[str, Any]]:
         """Drop the lines of epochs that are about to be run (again); returns those that stay."""

@@ -34,10 +34,10 @@ def choose_device(name: str) -> torch.device:
         raise DfrdBenchError(f"Unknown device {name!r}: choose auto, cpu or cuda.") from error
     if device.type not in ("cpu", "cuda"):
         raise DfrdBenchError(f"Device {name!r} is not supported: choose auto, cpu or cuda.")
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise DfrdBenchError("CUDA was asked for, but PyTorch finds no CUDA device here: use --device cpu or auto.")
     if device.type == "cpu":
         return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise DfrdBenchError("CUDA was asked for, but PyTorch finds no CUDA device here: use --device cpu or auto.")
     if device.index is not None and device.index >= torch.cuda.device_count():
         raise DfrdBenchError(f"There is no device {name!r}: PyTorch finds {torch.cuda.device_count()} CUDA devices.")
     if device.index is not None:

@@ -16,16 +16,9 @@ from dfrd_bench.checkpoint import State
 from dfrd_bench.epochs import CHECKPOINT_FOLDER, train_epochs
 from dfrd_bench.files import alone_in
 from dfrd_bench.observer import SILENT, Observer
+from dfrd_bench.record_files import RECORD_FILE, UNFINISHED_FOLDER, WEIGHTS_FILE, load_record, save_record
 from dfrd_bench.recorded import check_own_images
-from dfrd_bench.records import (
-    RECORD_FILE,
-    UNFINISHED_FOLDER,
-    WEIGHTS_FILE,
-    Record,
-    TrainingRecord,
-    load_record,
-    save_record,
-)
+from dfrd_bench.records import Record, TrainingRecord
 from dfrd_bench.registry import ATTACKS
 from dfrd_bench.request import Prepared, Request, prepare
 from dfrd_bench.settings import check_arguments
@@ -79,7 +72,7 @@ def run(
     Raises:
         DfrdBenchError: whatever is wrong with the request.
     """
-    from dfrd_bench.measurement import evaluate_run
+    from dfrd_bench.recorded_evaluation import evaluate_run
 
     ATTACKS.select(attacks)
     check_arguments("run", request, Request)

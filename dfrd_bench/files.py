@@ -34,7 +34,7 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
     except OSError as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-        raise DfrdBenchError(f"Cannot write {path}: {error.strerror or error}.") from error
+        raise unwritable(path, error) from error
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -71,6 +71,11 @@ def read_arrays(
         raise DfrdBenchError(f"{path} is truncated, corrupt, or no such file of arrays.") from error
 
 
+def unwritable(path: Path, error: OSError) -> DfrdBenchError:
+    """An error for a file that the system refuses to write."""
+    return DfrdBenchError(f"Cannot write {path}: {error.strerror or error}.")
+
+
 def check_writable(path: Path) -> None:
     """Fail now rather than after long work.
 
@@ -83,7 +88,7 @@ def check_writable(path: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise DfrdBenchError(f"Cannot write {path}: {error.strerror or error}.") from error
+        raise unwritable(path, error) from error
 
 
 @contextmanager
@@ -100,11 +105,11 @@ def alone_in(folder: Path, patience: float = 0) -> Iterator[None]:
         DfrdBenchError: another process works there, or the folder cannot be written.
     """
     path, made = folder / "lock", [place for place in (folder, *folder.parents) if not place.exists()]
-    check_writable(path)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         file = path.open("ab")
     except OSError as error:
-        raise DfrdBenchError(f"Cannot write {path}: {error.strerror or error}.") from error
+        raise unwritable(path, error) from error
     with file:
         until = time.monotonic() + patience
         while not _locked(file):
@@ -124,14 +129,12 @@ def _locked(file: IO[bytes]) -> bool:
     """Take the system's lock on a file; False where another process has it."""
     try:
         import fcntl
-    except ImportError:
-        return True
-    try:
+
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # no locks here
-        return True
+    except (ImportError, OSError):  # no locks here
+        pass
     return True
 
 

@@ -1,24 +1,23 @@
-"""From a network to a record: of a student just trained, a run made earlier, a teacher, or a file of weights."""
+"""From a network to numbers, and to its record."""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dfrd_bench.attacks import STANDARD_ATTACKS
 from dfrd_bench.datasets.base import Dataset, open_dataset
 from dfrd_bench.environment import choose_device, describe_environment
-from dfrd_bench.files import alone_in
 from dfrd_bench.observer import SILENT, Observer
-from dfrd_bench.problem import Precision, ThreatModel
-from dfrd_bench.recorded import check_own_images, check_same_images, open_again, recorded_network
-from dfrd_bench.records import (
-    RECORD_FILE,
-    TEACHER_SUFFIX,
+from dfrd_bench.problem import ThreatModel
+from dfrd_bench.record_files import (
     UNFINISHED_FOLDER,
+    drop_unfinished,
+)
+from dfrd_bench.recorded import check_same_images
+from dfrd_bench.records import (
     DatasetRecord,
     EnvironmentRecord,
     EvaluationRecord,
@@ -26,19 +25,11 @@ from dfrd_bench.records import (
     Predictions,
     Record,
     TrainingRecord,
-    drop_unfinished,
-    load_predictions,
-    load_record,
-    save_record,
-    teacher_folder,
 )
-from dfrd_bench.registry import ATTACKS, TEACHERS
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-PATIENCE = 60.0  # seconds to wait while another process writes a record
 
 
 def measure(
@@ -93,7 +84,7 @@ def measure(
         kept = earlier[0]
         if here != kept.environment:
             evaluation = _ran_elsewhere(evaluation, evaluation.attacks.keys() - kept.evaluation.attacks.keys(), here)
-        return _extended(kept, evaluation, warnings), predictions
+        return extended(kept, evaluation, warnings), predictions
     record = Record(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         spec=spec,
@@ -108,7 +99,7 @@ def measure(
     return record, predictions
 
 
-def _extended(record: Record, evaluation: EvaluationRecord, warnings: Iterable[str]) -> Record:
+def extended(record: Record, evaluation: EvaluationRecord, warnings: Iterable[str]) -> Record:
     """The record with a further evaluation, and with warnings it does not have yet."""
     return record.model_copy(
         update={"evaluation": evaluation, "warnings": tuple(dict.fromkeys((*record.warnings, *warnings)))}
@@ -119,164 +110,6 @@ def _ran_elsewhere(evaluation: EvaluationRecord, names: Collection[str], place: 
     """The evaluation, saying of some of its attacks where they ran."""
     moved = {name: evaluation.attacks[name].model_copy(update={"environment": place}) for name in names}
     return evaluation.model_copy(update={"attacks": {**evaluation.attacks, **moved}})
-
-
-def _known(folder: Path) -> tuple[Record, Predictions]:
-    """A run's record and the predictions behind it. (There are more after a stop between the writing of the two.)
-
-    Raises:
-        DfrdBenchError: no valid record there, or predictions that are not its own.
-    """
-    from dfrd_bench.evaluation.correctness import read_correctness
-
-    record = load_record(folder)
-    read_correctness(folder, record)
-    return record, load_predictions(folder, record.evaluation.attacks)
-
-
-def _save(folder: Path, record: Record, predictions: Predictions) -> Record:
-    """Record an evaluation, with the attacks that another one of the same run has recorded in the meantime."""
-    from dfrd_bench.evaluation.summary import evaluation_record
-
-    with alone_in(folder, PATIENCE):
-        if (folder / RECORD_FILE).exists():
-            now, found = _known(folder)
-            if late := now.evaluation.attacks.keys() - record.evaluation.attacks.keys():
-                predictions = replace(predictions, attacks={**found.attacks, **predictions.attacks})
-                attacks = {**record.evaluation.attacks, **{name: now.evaluation.attacks[name] for name in late}}
-                joined = evaluation_record(predictions.labels, predictions.attacks, attacks, record.evaluation.seed)
-                record = _extended(record, joined, now.warnings)
-        save_record(folder, record, predictions)
-    return record
-
-
-def evaluate_run(
-    folder: str | Path,
-    *,
-    attacks: Sequence[str] = STANDARD_ATTACKS,
-    dataset: Dataset | str | None = None,
-    data_dir: str | Path | None = None,
-    device: str = "auto",
-    observer: Observer = SILENT,
-) -> Record:
-    """Add to a finished run's record the attacks it lacks, and the numbers that records did not hold when it was made.
-
-    Nothing is written when it lacks none.
-
-    Args:
-        folder: of the run.
-        attacks: names of attacks.
-        dataset: where the test images are, if the record's name for them does not say so (`imagefolder:PATH`).
-        data_dir: see `open_dataset`.
-        device: where to run.
-        observer: told about progress.
-
-    Raises:
-        DfrdBenchError: no valid record there, weights or test images that are not the record's, or an unknown attack.
-    """
-    folder = Path(folder)
-    record = load_record(folder)
-    missing = [name for name in ATTACKS.select(attacks) if name not in record.evaluation.attacks]
-    if not missing and not isinstance(dataset, str):
-        return _completed(folder, record)
-    data = dataset if isinstance(dataset, Dataset) else open_again(record, dataset, data_dir, observer)
-    if not missing:  # but the dataset that was named is the record's
-        return _completed(folder, record)
-    model = recorded_network(folder, record, data.info)
-    record, predictions = measure(
-        record.spec,
-        model,
-        data,
-        attacks=missing,
-        device=choose_device(device),
-        weights_sha256=record.weights_sha256,
-        earlier=_known(folder),
-        unfinished=folder / UNFINISHED_FOLDER,
-        observer=observer,
-    )
-    return _completed(folder, _save(folder, record, predictions))
-
-
-def _completed(folder: Path, record: Record) -> Record:
-    """The record with every number that its predictions give and that it was made too early to hold."""
-    from dfrd_bench.evaluation.recomputation import differences, recomputed
-
-    if all(attack.target_entropy is not None for attack in record.evaluation.attacks.values()):
-        return record
-    predictions = load_predictions(folder)
-    changed = differences(record, predictions)
-    if changed and all("target_entropy: None" in line for line in changed):
-        complete = record.model_copy(update={"evaluation": recomputed(record, predictions)})
-        save_record(folder, complete, predictions)
-        return complete
-    return record
-
-
-def evaluate_teacher(
-    name: str,
-    *,
-    dataset: Dataset | str = "digits",
-    architecture: str | None = None,
-    attacks: Sequence[str] = STANDARD_ATTACKS,
-    results: str | Path = "results",
-    device: str = "auto",
-    observer: Observer = SILENT,
-) -> tuple[Path, Record]:
-    """Evaluate a teacher and keep its record below the results folder, where `table --teacher` finds it.
-
-    What a teacher that was trained here lacks is added to the record beside its weights.
-
-    Raises:
-        DfrdBenchError: see `load_teacher`.
-    """
-    from dfrd_bench.teachers.base import load_teacher
-
-    data = dataset if isinstance(dataset, Dataset) else open_dataset(dataset, progress=observer.on_data)
-    place = choose_device(device)
-    teacher = load_teacher(name, data.info, architecture=architecture, device=place, precision=Precision())
-    spec = ExperimentSpec(
-        kind="teacher",
-        method="teacher",
-        provider="",
-        config={},
-        dataset=data.name,
-        teacher=teacher.record,
-        student=teacher.record.architecture,
-        threat=data.threat,
-        precision="fp32",
-        seed=0,
-    )
-    folder = _beside_its_weights(name, spec) or spec.folder(Path(results))
-    earlier = None
-    if (folder / RECORD_FILE).exists():
-        earlier = _known(folder)
-        check_own_images(earlier[0], data)
-        spec = earlier[0].spec
-        if all(attack in earlier[0].evaluation.attacks for attack in attacks):
-            return folder, earlier[0]
-    record, predictions = measure(
-        spec,
-        teacher.model,
-        data,
-        attacks=attacks,
-        device=place,
-        weights_sha256=teacher.record.sha256,
-        earlier=earlier,
-        unfinished=folder / UNFINISHED_FOLDER,
-        observer=observer,
-    )
-    return folder, _save(folder, record, predictions)
-
-
-def _beside_its_weights(name: str, spec: ExperimentSpec) -> Path | None:
-    """The record that a teacher has from its training, if it is of the same network, test images and threat model."""
-    path = Path(TEACHERS.parse(name)[1]).expanduser()
-    folder = teacher_folder(path) if path.suffix == TEACHER_SUFFIX else None
-    if folder is None or not (folder / RECORD_FILE).exists():
-        return None
-    found = load_record(folder).spec
-    ours = (found.teacher, found.dataset, found.threat) == (spec.teacher, spec.dataset, spec.threat)
-    return folder if ours else None
 
 
 def evaluate_weights(

@@ -9,7 +9,8 @@ from dfrd_bench.datasets.base import IMAGE_FOLDER, Dataset, open_dataset, own_im
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.problem import DatasetInfo, Precision
-from dfrd_bench.records import RECORD_FILE, TEACHER_SUFFIX, WEIGHTS_FILE, Record
+from dfrd_bench.record_files import RECORD_FILE, TEACHER_SUFFIX, WEIGHTS_FILE
+from dfrd_bench.records import Record
 
 if TYPE_CHECKING:
     from torch import nn

@@ -86,12 +86,15 @@ def rehearse(prepared: Prepared, on_step: OnStep = lambda stage, done, total: No
     def shortened() -> Method:
         return prepared.method_class(prepared.problem, type(prepared.config)(**{**config, **short}))
 
-    with prepared.problem.precision.backends():
+    def count() -> dict[str, tuple[int, float]]:
         with counted() as performed:
-            operations = _per_step(shortened(), performed, lambda stage, *at: on_step(f"counting: {stage}", *at))
-            if any(STAGES.get(stage) not in short for stage in operations):  # what shortens it is not known
-                short = {name: value for name, value in short.items() if name == "warmup_epochs"}
-                operations = _per_step(shortened(), performed, lambda stage, *at: on_step(f"counting: {stage}", *at))
+            return _per_step(shortened(), performed, lambda stage, *at: on_step(f"counting: {stage}", *at))
+
+    with prepared.problem.precision.backends():
+        operations = count()
+        if any(STAGES.get(stage) not in short for stage in operations):  # what shortens it is not known
+            short = {name: value for name, value in short.items() if name == "warmup_epochs"}
+            operations = count()
         seconds = _per_step(shortened(), time.perf_counter, lambda stage, *at: on_step(f"timing: {stage}", *at))
     stages = {}
     for name, (total, each) in seconds.items():

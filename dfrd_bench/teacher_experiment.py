@@ -17,19 +17,16 @@ from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.files import alone_in, check_writable, file_name
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.problem import Precision, PrecisionName, ThreatModel
-from dfrd_bench.recorded import check_own_images
-from dfrd_bench.records import (
+from dfrd_bench.record_files import (
     RECORD_FILE,
     TEACHER_SUFFIX,
     UNFINISHED_FOLDER,
-    ExperimentSpec,
-    Record,
-    TeacherRecord,
-    TrainingRecord,
     load_record,
     save_record,
     teacher_folder,
 )
+from dfrd_bench.recorded import check_own_images
+from dfrd_bench.records import ExperimentSpec, Record, TeacherRecord, TrainingRecord
 from dfrd_bench.registry import ATTACKS, STUDENTS
 from dfrd_bench.request import check_precision, check_seed
 from dfrd_bench.settings import check_arguments, validated
@@ -108,7 +105,7 @@ def train_teacher(
     Raises:
         DfrdBenchError: whatever is wrong with the request; or the output is another teacher, or nobody knows what.
     """
-    from dfrd_bench.measurement import evaluate_run
+    from dfrd_bench.recorded_evaluation import evaluate_run
 
     ATTACKS.select(attacks)
     check_arguments("train_teacher", request, TeacherRequest)

@@ -10,8 +10,8 @@ from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.recomputation import differences
 from dfrd_bench.measurement import measure
 from dfrd_bench.observer import SILENT, Observer
+from dfrd_bench.record_files import RERUN_FOLDER, drop_unfinished, load_predictions, load_record
 from dfrd_bench.recorded import check_same_images, open_again, recorded_network
-from dfrd_bench.records import RERUN_FOLDER, drop_unfinished, load_predictions, load_record
 
 
 def verify_run(

@@ -17,6 +17,7 @@ from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.summary import attack_record
 from dfrd_bench.files import write_atomically
 from dfrd_bench.problem import DatasetInfo, ThreatModel
+from dfrd_bench.record_files import find_records, load_predictions, load_record, load_results, save_record
 from dfrd_bench.records import (
     DatasetRecord,
     EnvironmentRecord,
@@ -26,11 +27,6 @@ from dfrd_bench.records import (
     Record,
     TeacherRecord,
     TrainingRecord,
-    find_records,
-    load_predictions,
-    load_record,
-    load_results,
-    save_record,
 )
 
 LABELS = np.array([0, 0, 1, 1, 2, 2, 2, 0])

@@ -12,7 +12,8 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from dfrd_bench.datasets.digits import Digits
-from dfrd_bench.records import Record, load_predictions, load_record, teacher_folder
+from dfrd_bench.record_files import load_predictions, load_record, teacher_folder
+from dfrd_bench.records import Record
 from dfrd_bench.reporting.record_audit import audit_runs
 from dfrd_bench.reporting.runs import find_runs
 from dfrd_bench.verification import verify_run

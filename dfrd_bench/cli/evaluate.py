@@ -52,7 +52,8 @@ def evaluate(
     from dfrd_bench.cli.outcome import print_outcome
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.datasets.base import open_dataset
-    from dfrd_bench.measurement import evaluate_run, evaluate_teacher, evaluate_weights
+    from dfrd_bench.measurement import evaluate_weights
+    from dfrd_bench.recorded_evaluation import evaluate_run, evaluate_teacher
 
     chosen = options.names(attacks)
     if target is not None and not Path(target).exists():

@@ -41,7 +41,7 @@ def verify(
     """
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.errors import DfrdBenchError
-    from dfrd_bench.records import RECORD_FILE
+    from dfrd_bench.record_files import RECORD_FILE
     from dfrd_bench.registry import ATTACKS
     from dfrd_bench.verification import verify_run
 

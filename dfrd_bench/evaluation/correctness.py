@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.metrics import confusion_matrix
-from dfrd_bench.records import PREDICTIONS_FILE, Predictions, Record, load_predictions
+from dfrd_bench.record_files import PREDICTIONS_FILE, load_predictions
+from dfrd_bench.records import Predictions, Record
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,18 @@ def read_correctness(folder: Path, record: Record, attacks: Collection[str] | No
         attacks: only these, where the record has them; by default all of it.
 
     Raises:
-        DfrdBenchError: there are no predictions, they are damaged, or they are another run's.
+        DfrdBenchError: see `own_predictions`.
+    """
+    found = own_predictions(folder, record, attacks)
+    right = {name: predicted == found.labels for name, predicted in found.attacks.items()}
+    return Correctness(record.dataset.test_digest, found.labels, right)
+
+
+def own_predictions(folder: Path, record: Record, attacks: Collection[str] | None = None) -> Predictions:
+    """A run's predictions under the attacks that its record has (or only some), checked against the record.
+
+    Raises:
+        DfrdBenchError: there are none, they are damaged, or they are another run's.
     """
     if not (folder / PREDICTIONS_FILE).is_file():
         raise DfrdBenchError(f"{folder} holds no {PREDICTIONS_FILE}, so which images were right is not known.")
@@ -55,9 +67,7 @@ def read_correctness(folder: Path, record: Record, attacks: Collection[str] | No
                 f"{folder / PREDICTIONS_FILE} does not belong to the record beside it: "
                 f"the confusion matrix under {name} differs. Restore the two together, or make the run again."
             )
-    return Correctness(
-        record.dataset.test_digest, found.labels, {name: found.attacks[name] == found.labels for name in names}
-    )
+    return found
 
 
 def _belongs(found: Predictions, attack: str, confusion: list[list[int]]) -> bool:

@@ -15,7 +15,7 @@ from torch import nn
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.files import read_arrays, write_arrays
-from dfrd_bench.records import unfinished_file
+from dfrd_bench.record_files import unfinished_file
 
 KEY = "key"
 

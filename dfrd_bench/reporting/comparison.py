@@ -10,7 +10,8 @@ from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.correctness import read_correctness
 from dfrd_bench.evaluation.paired import Difference, PairedBootstrap
 from dfrd_bench.evaluation.significance import LEVEL, holm, mcnemar
-from dfrd_bench.records import Record, load_record
+from dfrd_bench.record_files import load_record
+from dfrd_bench.records import Record
 from dfrd_bench.reporting.comparability import warnings_about
 from dfrd_bench.reporting.layout import ATTACK_TITLES, METRIC_TITLES, Column, attack_title, display_name
 

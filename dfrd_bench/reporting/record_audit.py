@@ -9,7 +9,8 @@ from pathlib import Path
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.audit import AuditRow, Finding, Kind, Quantity, audit, cell_name
-from dfrd_bench.records import PREDICTIONS_FILE, AttackRecord, Predictions, Record, load_predictions
+from dfrd_bench.record_files import PREDICTIONS_FILE, load_predictions
+from dfrd_bench.records import AttackRecord, Predictions, Record
 from dfrd_bench.reporting.evidence import Run
 from dfrd_bench.reporting.layout import Column
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.records import Record, find_records
+from dfrd_bench.record_files import find_records
+from dfrd_bench.records import Record
 from dfrd_bench.reporting.evidence import Run
 from dfrd_bench.suites import Suite
 

@@ -10,9 +10,9 @@ import tiny
 
 from dfrd_bench.environment import describe_environment
 from dfrd_bench.files import read_arrays, write_arrays
-from dfrd_bench.measurement import evaluate_run
 from dfrd_bench.observer import Observer
-from dfrd_bench.records import load_predictions, load_record
+from dfrd_bench.record_files import load_predictions, load_record
+from dfrd_bench.recorded_evaluation import evaluate_run
 from dfrd_bench.verification import verify_run
 
 pytestmark = pytest.mark.usefixtures("few_digits")

@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 
 from dfrd_bench import DfrdBenchError, epochs, experiment
 from dfrd_bench.datasets.digits import Digits
-from dfrd_bench.records import Record, load_predictions, load_record
+from dfrd_bench.record_files import load_predictions, load_record
+from dfrd_bench.records import Record
 
 pytestmark = pytest.mark.usefixtures("few_digits")
 

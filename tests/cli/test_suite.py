@@ -10,7 +10,7 @@ import pytest
 import tiny
 
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.records import find_records, load_record
+from dfrd_bench.record_files import find_records, load_record
 from dfrd_bench.registry import DATASETS
 from dfrd_bench.reporting.published import published_table
 from dfrd_bench.suites import check_suite, load_suite, parse_seeds, suite_names

@@ -16,7 +16,7 @@ import tiny
 from dfrd_bench import epochs
 from dfrd_bench.evaluation import evaluate
 from dfrd_bench.files import read_arrays
-from dfrd_bench.records import load_record
+from dfrd_bench.record_files import load_record
 from dfrd_bench.teacher_experiment import train_teacher
 from dfrd_bench.teachers.training import TeacherTraining
 

@@ -17,7 +17,7 @@ from PIL import Image
 from dfrd_bench.datasets.base import open_dataset
 from dfrd_bench.datasets.imagefolder import ImageFolder
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.records import load_record
+from dfrd_bench.record_files import load_record
 from dfrd_bench.students.base import build_network
 from dfrd_bench.weights import write_weights
 

@@ -10,7 +10,7 @@ import tiny
 
 from dfrd_bench.datasets import tiny_imagenet
 from dfrd_bench.datasets.download import Remote
-from dfrd_bench.records import find_records
+from dfrd_bench.record_files import find_records
 from dfrd_bench.students.base import build_network
 from dfrd_bench.weights import write_weights
 

@@ -17,7 +17,8 @@ from table_records import make_record, write_record
 
 from dfrd_bench.cli.compare import STYLES
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.records import Predictions, load_record, save_record
+from dfrd_bench.record_files import load_record, save_record
+from dfrd_bench.records import Predictions
 from dfrd_bench.reporting import comparison_text
 from dfrd_bench.reporting.comparison import Comparison, Line, compare_runs
 from dfrd_bench.reporting.layout import Column

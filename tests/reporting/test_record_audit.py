@@ -11,7 +11,8 @@ from table_records import make_record
 
 from dfrd_bench.evaluation.audit import Finding
 from dfrd_bench.evaluation.summary import attack_record
-from dfrd_bench.records import Predictions, Record, save_record
+from dfrd_bench.record_files import save_record
+from dfrd_bench.records import Predictions, Record
 from dfrd_bench.reporting.record_audit import audit_runs
 
 LABELS = np.arange(900) % 10
