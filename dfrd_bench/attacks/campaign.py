@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,10 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dfrd_bench.attacks.projected_gradient import margin
 from dfrd_bench.attacks.verdict import judge
 from dfrd_bench.images import LabelledImages
 
 TICK = 0.5  # seconds between two reports of progress
+NEAREST_SHARE = 0.1  # of the images that stand when a selective stage begins: one batch
+NEAREST = 8  # images of it at the least
 
 Arrays = dict[str, NDArray[Any]]
 OnProgress = Callable[[str, int, int, float], None]
@@ -32,11 +36,13 @@ class Stage:
         name: e.g. "apgd-ce".
         perturb: images [n, C, H, W] and labels [n] -> attacked images.
         calls: about how often it asks the network, for progress within a batch.
+        selective: begin with the images that came nearest to being broken, and stop when none of the farther half of a batch was.
     """
 
     name: str
     perturb: Callable[[Tensor, Tensor], Tensor]
     calls: int
+    selective: bool = False
 
 
 @dataclass
@@ -46,6 +52,7 @@ class State:
     Attributes:
         predictions: [N] class of each image under the attack that broke it, or its own where none has.
         batch_size: images per batch; halved when memory runs out.
+        margins: [N] float32, the least by which an attacked image was still classified correctly; ∞ before any attack.
         accuracies: share of images still standing, before the first stage and after each finished one.
         pending: positions of the images that the current stage has still to attack; None between stages.
         unpredicted: images for which the network gave a NaN or an infinity.
@@ -54,6 +61,7 @@ class State:
 
     predictions: Tensor
     batch_size: int
+    margins: Tensor
     accuracies: list[float]
     pending: Tensor | None = None
     unpredicted: int = 0
@@ -65,6 +73,7 @@ class State:
         return {
             "predictions": self.predictions.numpy(),
             "batch_size": np.array(self.batch_size),
+            "margins": self.margins.numpy(),
             "accuracies": np.array(self.accuracies),
             "unpredicted": np.array(self.unpredicted),
             "notes": np.array(self.notes, dtype=np.str_),
@@ -77,6 +86,7 @@ class State:
         return cls(
             predictions=torch.from_numpy(arrays["predictions"].copy()),
             batch_size=int(arrays["batch_size"]),
+            margins=torch.from_numpy(arrays["margins"].copy()),
             accuracies=[float(value) for value in arrays["accuracies"]],
             pending=torch.from_numpy(arrays["pending"].copy()) if "pending" in arrays else None,
             unpredicted=int(arrays["unpredicted"]),
@@ -126,7 +136,7 @@ class Campaign:
         with library_warnings(self.state.note):
             for stage in self.stages[len(self.state.accuracies) - 1 :]:
                 if self.state.pending is None:
-                    self.state.pending = (self.state.predictions == self.images.labels).nonzero()[:, 0]
+                    self.state.pending = self._standing_images(stage)
                 size = len(self.state.pending)
                 while len(self.state.pending):
                     self._batch(stage, size)
@@ -134,6 +144,11 @@ class Campaign:
                 self.state.pending = None
                 self.state.accuracies.append(self.standing)
                 self.on_progress(stage.name, size, size, self.standing)
+
+    def _standing_images(self, stage: Stage) -> Tensor:
+        """The positions of the images that no attack has broken yet, as the stage takes them."""
+        at = (self.state.predictions == self.images.labels).nonzero()[:, 0]
+        return at[self.state.margins[at].argsort()] if stage.selective else at
 
     @property
     def standing(self) -> float:
@@ -151,7 +166,10 @@ class Campaign:
         """Attack the next images that are pending; with half as many when memory runs out."""
         state = self.state
         assert state.pending is not None
-        where = state.pending[: state.batch_size]
+        wanted = state.batch_size
+        if stage.selective:
+            wanted = min(wanted, max(NEAREST, math.ceil(NEAREST_SHARE * len(self.images) * state.accuracies[-1])))
+        where = state.pending[:wanted]
         done, standing = size - len(state.pending), self.standing
         self.calls = 0
         self.report = lambda calls: self.on_progress(
@@ -169,7 +187,13 @@ class Campaign:
         at = where[broken.cpu()]
         state.predictions[at] = judged.classes[broken].cpu()
         state.unpredicted += int(judged.without.sum())
+        state.margins[where] = state.margins[where].minimum(margin(judged.logits, y).cpu())
         state.pending = state.pending[len(where) :]
+        if stage.selective and not broken.any() and len(state.pending):
+            state.note(
+                f"{stage.name} left out {len(state.pending)} images, as it broke none of the {len(where)} likeliest"
+            )
+            state.pending = state.pending[:0]
         self.on_broken(at, judged.x_adv[broken])
 
 

@@ -31,6 +31,9 @@ class Surrogate(nn.Module):
         reduced: ask for gradients under bfloat16 autocast (and for logits, where there is no fused graph); logits come back as
             float32.
         on_call: called on every forward pass.
+
+    Attributes:
+        deterministic: whether the network answers the same when it is asked again.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Surrogate(nn.Module):
         super().__init__()
         self.reduced, self.on_call = reduced, on_call
         expected = Behaviour(model, example)
+        self.deterministic = expected.answered_by(model)
         self.queried = self.differentiable = _folded(model, expected)
         if example.device.type == "cpu":
             self.differentiable = _relieved(self.queried, expected)
@@ -64,6 +68,14 @@ class Surrogate(nn.Module):
         with torch.autocast(x.device.type, torch.bfloat16) if reduced else nullcontext():
             logits: Tensor = network(x)
         return logits.float()
+
+
+def has_bfloat16_units(device: torch.device) -> bool:
+    """Whether a device is quicker in bfloat16 than in float32, as a GPU from Ampere on and a CPU with AMX or AVX-512 BF16 are."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    asks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return device.type == "cpu" and any(getattr(torch.cpu, ask, bool)() for ask in asks)
 
 
 class Behaviour:

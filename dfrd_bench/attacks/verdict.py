@@ -33,9 +33,10 @@ def verdict(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Judged(NamedTuple):
-    """An attacked batch: adversarial images [N, C, H, W], and the `verdict` on them."""
+    """An attacked batch: the images [N, C, H, W], the logits [N, K] and the `verdict` on them."""
 
     x_adv: Tensor
+    logits: Tensor
     classes: Tensor
     without: Tensor
 
@@ -55,7 +56,8 @@ def judge(perturb: Callable[[Tensor, Tensor], Tensor], model: nn.Module, x: Tens
     try:
         x_adv = perturb(x, y).detach()
         with torch.no_grad():
-            return Judged(x_adv, *verdict(model(x_adv), y))
+            logits = model(x_adv)
+        return Judged(x_adv, logits, *verdict(logits, y))
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error) or len(y) == 1:
             raise

@@ -87,7 +87,8 @@ def test_gives_the_librarys_verdict_on_every_image(net: nn.Module, part: tuple[T
     ours = attack(net, x, y, seed=4)
     survived = tiny.own_labels(net, ours) == y
     assert torch.equal(survived, tiny.own_labels(net, theirs) == y)
-    assert torch.equal(ours, theirs)
+    assert torch.equal(ours[survived], x[survived])
+    assert (ours - x).abs().max() <= THREAT.eps + 1e-6
     assert 0 < survived.sum() < len(y)
 
 
