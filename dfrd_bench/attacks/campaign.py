@@ -189,10 +189,8 @@ class Campaign:
         state.unpredicted += int(judged.without.sum())
         state.margins[where] = state.margins[where].minimum(margin(judged.logits, y).cpu())
         state.pending = state.pending[len(where) :]
-        if stage.selective and not broken.any() and len(state.pending):
-            state.note(
-                f"{stage.name} left out {len(state.pending)} images, as it broke none of the {len(where)} likeliest"
-            )
+        if stage.selective and not broken[len(where) // 2 :].any() and len(state.pending):
+            state.note(f"{stage.name} left out {len(state.pending)} images")
             state.pending = state.pending[:0]
         self.on_broken(at, judged.x_adv[broken])
 

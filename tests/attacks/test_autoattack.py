@@ -266,7 +266,11 @@ def test_reports_every_stage_to_its_last_image(net: nn.Module, part: tuple[Tenso
     assert calls[-1][3] == pytest.approx(standing.float().mean())
 
 
-def test_a_search_in_bfloat16_counts_only_what_float32_confirms(net: nn.Module, part: tuple[Tensor, Tensor]) -> None:
+@pytest.mark.filterwarnings("ignore:.* left out .* images:dfrd_bench.attacks.verdict.AttackWarning")
+def test_a_search_in_bfloat16_counts_only_what_float32_confirms(
+    net: nn.Module, part: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dfrd_bench.attacks.autoattack.has_bfloat16_units", lambda device: True)
     x, y = part
     found: list[tuple[Tensor, Tensor]] = []
     standing = survivors(net, LabelledImages(x, y), autoattack_fast, on_broken=lambda *a: found.append(a))
@@ -277,6 +281,7 @@ def test_a_search_in_bfloat16_counts_only_what_float32_confirms(net: nn.Module, 
     assert sum(len(where) for where, _ in found) == (~standing).sum()
 
 
+@pytest.mark.filterwarnings("ignore:.* left out .* images:dfrd_bench.attacks.verdict.AttackWarning")
 def test_a_success_that_float32_denies_is_searched_again_in_float32(
     net: nn.Module, part: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,8 +292,25 @@ def test_a_success_that_float32_denies_is_searched_again_in_float32(
         return logits.flip(1) if self.reduced else logits  # the search believes that every image is broken
 
     expected = survivors(net, images)
+    monkeypatch.setattr("dfrd_bench.attacks.autoattack.has_bfloat16_units", lambda device: True)
     monkeypatch.setattr(Surrogate, "forward", boasting)
     assert (survivors(net, images, autoattack_fast) <= expected).all()
+
+
+def test_the_fast_one_leaves_out_what_is_far_from_being_broken_and_says_so(
+    net: nn.Module, part: tuple[Tensor, Tensor]
+) -> None:
+    images, stages = LabelledImages(*part), set[str]()
+    expected = survivors(net, images)
+    with pytest.warns(AttackWarning) as caught:
+        standing = survivors(net, images, autoattack_fast, on_progress=lambda *a: stages.add(a[0]))
+    assert stages == {"apgd-ce", "apgd-t", "apgd-t-rest", "fab-t", "square"}
+    assert (standing != expected).sum() <= 1
+    left = [int(re.findall(r"\d+", str(warning.message).split("left out")[1])[0]) for warning in caught]
+    assert len(left) == 3
+    assert max(left) < standing.sum()
+    assert "likeliest" in autoattack_fast.parameters(THREAT)["search"]
+    assert "search" not in autoattack.parameters(THREAT)
 
 
 def test_a_network_in_training_mode_is_refused(net: nn.Module, part: tuple[Tensor, Tensor]) -> None:

@@ -7,7 +7,7 @@ import tiny
 import torch
 from torch import Tensor, nn
 
-from dfrd_bench.attacks.surrogate import Surrogate
+from dfrd_bench.attacks.surrogate import Surrogate, has_bfloat16_units
 
 
 class Branching(nn.Module):
@@ -132,3 +132,32 @@ def test_counts_its_calls_and_reduced_logits_are_near_and_float32() -> None:
     assert not torch.equal(logits, exact)
     assert (logits - exact).abs().max() < 0.05 * exact.abs().max()
     assert len(calls) == 1
+
+
+def test_knows_whether_its_network_answers_the_same_again() -> None:
+    class Noisy(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.flatten(1) + torch.randn(len(x), 1)
+
+    x = tiny.random_images(8)
+    assert Surrogate(tiny.SmallConv().eval(), x).deterministic
+    with torch.random.fork_rng():
+        assert not Surrogate(Noisy().eval(), x).deterministic
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_a_gpu_has_bfloat16_units_from_ampere_on(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], expected: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert has_bfloat16_units(torch.device("cuda")) is expected
+
+
+@pytest.mark.parametrize("instructions", ["_is_amx_tile_supported", "_is_avx512_bf16_supported", None])
+def test_a_cpu_has_bfloat16_units_with_either_set_of_instructions(
+    monkeypatch: pytest.MonkeyPatch, instructions: str | None
+) -> None:
+    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda name=name: name == instructions, raising=False)
+    assert has_bfloat16_units(tiny.CPU) is (instructions is not None)
+    assert not has_bfloat16_units(torch.device("mps"))
