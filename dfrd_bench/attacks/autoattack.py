@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import metadata
 from typing import Any
 
 import torch
@@ -36,15 +37,15 @@ FEW_IMAGES = 100  # for which a fused graph does not earn what it costs
 class AutoAttack:
     """AutoAttack standard: APGD-CE, APGD-T, FAB-T and Square, each on the images that survived those before it.
 
-    The verdicts are those of the library's `run_standard_evaluation` with the same seed and batch size. The search runs on a
-    `Surrogate` of the network; whether an image is broken is for the float32 network itself to say.
+    The classes are those that the library's `run_standard_evaluation` finds with the same seed and batch size. The search runs
+    on a `Surrogate` of the network; whether an image is broken is for the float32 network itself to say.
 
     Attributes:
         summary: one line for `dfrd-bench list attacks`.
         fast: save effort where successes are unlikely. What seldom breaks an image that APGD-CE and APGD-T with the three
-            likeliest targets left (APGD-T's other targets, FAB-T, Square) takes a tenth of them, those that they came nearest to
-            breaking, and goes on with the next tenth only if it broke any of the farther half. Hardware that has bfloat16 units
-            searches with them; where float32 denies a success, float32 searches again.
+            likeliest targets left (APGD-T's other targets, FAB-T, Square) takes the tenth that came nearest to being broken, and
+            goes on with the next only if it broke any of the farther half. Hardware that has bfloat16 units searches with them;
+            where float32 denies a success, float32 searches again.
     """
 
     summary: str
@@ -52,11 +53,9 @@ class AutoAttack:
 
     def parameters(self, threat: ThreatModel) -> dict[str, Any]:
         """What a record stores about this attack."""
-        from importlib.metadata import version
-
-        library = f"pyautoattack {version('pyautoattack')}"
-        search = {"search": SEARCH} if self.fast else {}
-        return {"norm": threat.norm, "eps": threat.eps, "version": "standard", "library": library, **search}
+        library = f"pyautoattack {metadata.version('pyautoattack')}"
+        version = {"version": "shortened", "search": SEARCH} if self.fast else {"version": "standard"}
+        return {"norm": threat.norm, "eps": threat.eps, "library": library, **version}
 
     def __call__(
         self, model: nn.Module, x: Tensor, y: Tensor, *, threat: ThreatModel, indices: Tensor, seed: int
@@ -158,46 +157,69 @@ class AutoAttack:
         *,
         fused: bool,
     ) -> list[Stage]:
-        """The four attacks, on a surrogate of the network."""
+        """The stages, on a surrogate of the network."""
         exact = Surrogate(model, example, fused=fused, on_call=called)
-        stages = self._library_stages(exact, model, example, threat, seed)
+        build = _shortened_stages if self.fast else _standard_stages
+        stages = build(exact, model, example, threat, seed)
         if not self.fast or not has_bfloat16_units(example.device):
             return stages
         quick = Surrogate(model, example, fused=fused, reduced=True, on_call=called)
-        searches = self._library_stages(quick, model, example, threat, seed)
+        searches = build(quick, model, example, threat, seed)
         return [
             replace(search, perturb=_confirmed(search, stage, quick, model))
             for search, stage in zip(searches, stages, strict=True)
         ]
 
-    def _library_stages(
-        self, surrogate: Surrogate, model: nn.Module, example: Tensor, threat: ThreatModel, seed: int
-    ) -> list[Stage]:
-        """The library's standard attacks, set up as its `run_standard_evaluation` does."""
-        from pyautoattack import AutoAttack as Library
 
-        with torch.no_grad():
-            classes = model(example[:1]).shape[1]
-        library = Library(surrogate, norm=threat.norm, eps=threat.eps, device=example.device, seed=seed)
-        ce, targeted, fab, square = library.apgd, library.apgd_targeted, library.fab, library.square
-        targets = range(1, min(STANDARD_TARGETS, classes - 1) + 1)
-        ce.loss, fab.targeted, fab.n_restarts, fab.n_target_classes = "ce", True, 1, len(targets)
-        if surrogate.deterministic:
-            square.predict = Remembering(surrogate)
+def _library(surrogate: Surrogate, model: nn.Module, example: Tensor, threat: ThreatModel, seed: int) -> Any:
+    """The library's attacks, set up as its `run_standard_evaluation` does, with as many targets as there are classes for."""
+    from pyautoattack import AutoAttack as Library
 
-        def pursuit(name: str, ranks: Sequence[int], *, selective: bool = False) -> Stage:
-            calls = len(ranks) * (targeted.n_iter + 1) + 1
-            return Stage(name, Pursuit(targeted, surrogate, model, ranks), calls, selective)
+    with torch.no_grad():
+        classes = model(example[:1]).shape[1]
+    library = Library(surrogate, norm=threat.norm, eps=threat.eps, device=example.device, seed=seed)
+    library.apgd.loss, library.fab.targeted, library.fab.n_restarts = "ce", True, 1
+    library.apgd_targeted.n_target_classes = library.fab.n_target_classes = min(STANDARD_TARGETS, classes - 1)
+    if surrogate.deterministic:
+        library.square.predict = Remembering(surrogate, surrogate.on_call)
+    return library
 
-        stages = [Stage("apgd-ce", Pursuit(ce, surrogate, model), ce.n_iter + 2)]
-        if classes >= DLR_CLASSES:
-            on_all = LIKELY_TARGETS if self.fast else STANDARD_TARGETS
-            stages.append(pursuit("apgd-t", targets[:on_all]))
-            if rest := targets[on_all:]:
-                stages.append(pursuit("apgd-t-rest", rest, selective=True))
-        stages.append(Stage("fab-t", fab.perturb, len(targets) * (2 * fab.n_iter + 2), self.fast))
-        stages.append(Stage("square", square.perturb, square.n_queries + 2, self.fast))
-        return stages
+
+def _standard_stages(
+    surrogate: Surrogate, model: nn.Module, example: Tensor, threat: ThreatModel, seed: int
+) -> list[Stage]:
+    """The four attacks of the standard version."""
+    library = _library(surrogate, model, example, threat, seed)
+    ce, targeted, fab, square = library.apgd, library.apgd_targeted, library.fab, library.square
+    targets = targeted.n_target_classes
+    stages = [
+        Stage("apgd-ce", ce.perturb, ce.n_iter + 2),
+        Stage("apgd-t", targeted.perturb, targets * (targeted.n_iter + 2)),
+        Stage("fab-t", fab.perturb, targets * (2 * fab.n_iter + 2)),
+        Stage("square", square.perturb, square.n_queries + 2),
+    ]
+    return [stage for stage in stages if stage.name != "apgd-t" or targets >= DLR_CLASSES - 1]
+
+
+def _shortened_stages(
+    surrogate: Surrogate, model: nn.Module, example: Tensor, threat: ThreatModel, seed: int
+) -> list[Stage]:
+    """The same attacks; each image is let go once it is broken, and what seldom breaks one begins with the likeliest."""
+    library = _library(surrogate, model, example, threat, seed)
+    ce, targeted = library.apgd, library.apgd_targeted
+    standard = _standard_stages(surrogate, model, example, threat, seed)
+
+    def pursuit(name: str, ranks: Sequence[int], *, selective: bool) -> Stage:
+        calls = len(ranks) * (targeted.n_iter + 1) + 1
+        return Stage(name, Pursuit(targeted, surrogate, model, ranks), calls, selective)
+
+    stages = [Stage("apgd-ce", Pursuit(ce, surrogate, model), ce.n_iter + 2)]
+    ranks = range(1, targeted.n_target_classes + 1)
+    if "apgd-t" in [stage.name for stage in standard]:
+        stages.append(pursuit("apgd-t", ranks[:LIKELY_TARGETS], selective=False))
+        if rest := ranks[LIKELY_TARGETS:]:
+            stages.append(pursuit("apgd-t-rest", rest, selective=True))
+    return stages + [replace(stage, selective=True) for stage in standard[-2:]]
 
 
 def _confirmed(
@@ -207,7 +229,9 @@ def _confirmed(
 
     def perturb(x: Tensor, y: Tensor) -> Tensor:
         found = search.perturb(x, y).detach()
-        with torch.no_grad():
+        if isinstance(search.perturb, Pursuit):
+            denied = search.perturb.denied
+        else:
             denied = (surrogate(found).argmax(dim=1) != y) & (model(found).argmax(dim=1) == y)
         if denied.any():
             found[denied] = exact.perturb(x[denied].contiguous(), y[denied]).detach()

@@ -20,8 +20,7 @@ from dfrd_bench.attacks.verdict import judge
 from dfrd_bench.images import LabelledImages
 
 TICK = 0.5  # seconds between two reports of progress
-NEAREST_SHARE = 0.1  # of the images that stand when a selective stage begins: one batch
-NEAREST = 8  # images of it at the least
+FEWEST = 8  # images that make a tenth
 
 Arrays = dict[str, NDArray[Any]]
 OnProgress = Callable[[str, int, int, float], None]
@@ -36,7 +35,8 @@ class Stage:
         name: e.g. "apgd-ce".
         perturb: images [n, C, H, W] and labels [n] -> attacked images.
         calls: about how often it asks the network, for progress within a batch.
-        selective: begin with the images that came nearest to being broken, and stop when none of the farther half of a batch was.
+        selective: take the images in the order of how near they came to being broken, a tenth at a time, and stop after a tenth
+            of whose farther half none was broken.
     """
 
     name: str
@@ -52,9 +52,10 @@ class State:
     Attributes:
         predictions: [N] class of each image under the attack that broke it, or its own where none has.
         batch_size: images per batch; halved when memory runs out.
-        margins: [N] float32, the least by which an attacked image was still classified correctly; ∞ before any attack.
+        margins: [N] float32, the smallest margin that an attack has left each image; ∞ before any.
         accuracies: share of images still standing, before the first stage and after each finished one.
         pending: positions of the images that the current stage has still to attack; None between stages.
+        tenth: positions of the images that a selective stage has attacked since it last decided to go on.
         unpredicted: images for which the network gave a NaN or an infinity.
         notes: warnings so far.
     """
@@ -64,16 +65,18 @@ class State:
     margins: Tensor
     accuracies: list[float]
     pending: Tensor | None = None
+    tenth: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
     unpredicted: int = 0
     notes: list[str] = field(default_factory=list)
 
     def to_arrays(self) -> Arrays:
         """As arrays for a file."""
-        pending = {} if self.pending is None else {"pending": self.pending.numpy()}
+        pending = {} if self.pending is None else {"pending": self.pending.numpy().copy()}
         return {
-            "predictions": self.predictions.numpy(),
+            "predictions": self.predictions.numpy().copy(),
             "batch_size": np.array(self.batch_size),
-            "margins": self.margins.numpy(),
+            "margins": self.margins.numpy().copy(),
+            "tenth": self.tenth.numpy().copy(),
             "accuracies": np.array(self.accuracies),
             "unpredicted": np.array(self.unpredicted),
             "notes": np.array(self.notes, dtype=np.str_),
@@ -82,13 +85,15 @@ class State:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> State:
-        """What `to_arrays` gave."""
+        """What `to_arrays` gave, now or before there were selective stages."""
+        untried = np.full(arrays["predictions"].shape, np.inf, np.float32)
         return cls(
             predictions=torch.from_numpy(arrays["predictions"].copy()),
             batch_size=int(arrays["batch_size"]),
-            margins=torch.from_numpy(arrays["margins"].copy()),
+            margins=torch.from_numpy(arrays.get("margins", untried).copy()),
             accuracies=[float(value) for value in arrays["accuracies"]],
             pending=torch.from_numpy(arrays["pending"].copy()) if "pending" in arrays else None,
+            tenth=torch.from_numpy(arrays.get("tenth", np.empty(0, np.int64)).copy()),
             unpredicted=int(arrays["unpredicted"]),
             notes=[str(note) for note in arrays["notes"]],
         )
@@ -166,9 +171,7 @@ class Campaign:
         """Attack the next images that are pending; with half as many when memory runs out."""
         state = self.state
         assert state.pending is not None
-        wanted = state.batch_size
-        if stage.selective:
-            wanted = min(wanted, max(NEAREST, math.ceil(NEAREST_SHARE * len(self.images) * state.accuracies[-1])))
+        wanted = min(state.batch_size, self._tenth - len(state.tenth)) if stage.selective else state.batch_size
         where = state.pending[:wanted]
         done, standing = size - len(state.pending), self.standing
         self.calls = 0
@@ -176,7 +179,7 @@ class Campaign:
             stage.name, done + int(len(where) * min(calls / stage.calls, 1)), size, standing
         )
         x, y = self.images.floats(where).to(self.device).contiguous(), self.images.labels[where].to(self.device)
-        judged = judge(stage.perturb, self.model, x, y)
+        judged = judge(torch.no_grad()(stage.perturb), self.model, x, y)  # it enables gradients where it needs them
         if judged is None:
             state.batch_size = max(len(where) // 2, 1)
             state.note(f"out of memory: batches of {state.batch_size} images from {stage.name} on")
@@ -189,10 +192,27 @@ class Campaign:
         state.unpredicted += int(judged.without.sum())
         state.margins[where] = state.margins[where].minimum(margin(judged.logits, y).cpu())
         state.pending = state.pending[len(where) :]
-        if stage.selective and not broken[len(where) // 2 :].any() and len(state.pending):
+        if stage.selective:
+            self._decide(stage, where)
+        self.on_broken(at, judged.x_adv[broken])
+
+    @property
+    def _tenth(self) -> int:
+        """Images that a selective stage attacks before it decides whether to go on."""
+        return max(FEWEST, math.ceil(len(self.images) * self.state.accuracies[-1] / 10))
+
+    def _decide(self, stage: Stage, where: Tensor) -> None:
+        """After a tenth of the images that stood, stop if none of its farther half was broken."""
+        state = self.state
+        assert state.pending is not None
+        state.tenth = torch.cat([state.tenth, where])
+        if len(state.tenth) < self._tenth and len(state.pending):
+            return
+        farther = state.tenth[len(state.tenth) // 2 :]
+        if len(state.pending) and bool((state.predictions[farther] == self.images.labels[farther]).all()):
             state.note(f"{stage.name} left out {len(state.pending)} images")
             state.pending = state.pending[:0]
-        self.on_broken(at, judged.x_adv[broken])
+        state.tenth = state.tenth[:0]
 
 
 class _Forward(logging.Handler):

@@ -20,20 +20,23 @@ class Pursuit:
     """APGD, target class after target class, on the images that stand: the loop of the library's `perturb`.
 
     The steps are the library's own. It takes all of them with every image, though; here an image is left alone once the judge
-    takes it for another class.
+    takes it for another class. (So the class that breaks an image is the first that was found; the library's is the last.)
 
     Args:
         attack: the library's APGD.
         network: what it is to ask.
         judge: the network whose verdict counts.
         targets: target classes to try, as ranks among the wrong classes, 1 for the likeliest; none for an attack without targets.
+
+    Attributes:
+        denied: of the last batch, [N] bool: the network took it for broken, but never the judge.
     """
 
     def __init__(self, attack: Any, network: nn.Module, judge: nn.Module, targets: Sequence[int] = ()) -> None:
         self.attack, self.network, self.judge, self.targets = attack, network, judge, targets
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        """Adversarial images [N, C, H, W]; where none was found, the image that came nearest to it.
+        """Adversarial images [N, C, H, W]; where none was found, the image that came nearest to being one.
 
         Args:
             x: images [N, C, H, W].
@@ -46,6 +49,7 @@ class Pursuit:
             logits = self.network(x)
         ranked, standing = logits.argsort(dim=1), logits.argmax(dim=1) == y
         self.labels, self.nearest, self.margins = y, x.clone(), margin(logits, y)
+        self.denied = torch.zeros_like(standing)
         for target in self.targets or [1]:
             self.at = standing.nonzero()[:, 0]
             if not len(self.at):
@@ -53,7 +57,8 @@ class Pursuit:
             self.live, self.answers = standing[self.at], logits[self.at]
             self.rows = self.live.nonzero()[:, 0]
             self.attack.y_target = ranked[self.at, -1 - target]
-            self.attack.attack_single_run(x[self.at], y[self.at])
+            with torch.no_grad():  # or the library's notes of its steps keep all of them in memory
+                self.attack.attack_single_run(x[self.at], y[self.at])
             standing[self.at] = self.live
         return self.nearest
 
@@ -82,6 +87,8 @@ class Pursuit:
             with torch.no_grad():
                 judged, _ = verdict(self.judge(x[rows[claimed]]), y[claimed])
             confirmed = claimed[judged != y[claimed]]
+            self.denied[at[claimed]] = True
+            self.denied[at[confirmed]] = False
             self.live[rows[confirmed]] = False
             nearer[confirmed] = True
         self.nearest[at[nearer]], self.margins[at[nearer]] = x[rows[nearer]], found[nearer]

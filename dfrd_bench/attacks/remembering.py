@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -19,12 +20,15 @@ class Remembering(nn.Module):
 
     Args:
         network: what is asked about images that are new.
+        on_call: called on every forward pass in which the network is not.
         capacity: answers kept, no fewer than a batch has images.
     """
 
-    def __init__(self, network: nn.Module, capacity: int = CAPACITY) -> None:
+    def __init__(
+        self, network: nn.Module, on_call: Callable[[], None] = lambda: None, capacity: int = CAPACITY
+    ) -> None:
         super().__init__()
-        self.network, self.capacity = network, capacity
+        self.network, self.on_call, self.capacity = network, on_call, capacity
         self.places: dict[int, int] = {}
         self.keys: list[int | None] = [None] * capacity
         self.answers, self.next = torch.empty(0), 0
@@ -42,6 +46,8 @@ class Remembering(nn.Module):
             padding = min(-len(new) % -(-len(x) // STEPS), len(x) - len(new))
             logits[new] = self.network(x[new + new[:1] * padding])[: len(new)]
             self._keep([keys[row] for row in new], logits[new])
+        else:
+            self.on_call()
         return logits
 
     def _keep(self, keys: list[int], logits: Tensor) -> None:
@@ -58,7 +64,7 @@ class Remembering(nn.Module):
 
 
 def fingerprints(x: Tensor) -> Tensor:
-    """A 64-bit number [N] for each of the float32 images [N, ...]: that two which differ share one has a chance of 2⁻⁶⁴."""
+    """A 64-bit number [N] for each of the float32 images [N, ...]: two which differ share one with a chance of about 2⁻⁶⁴."""
     bits = x.contiguous().view(torch.int32).flatten(1).long()
     shift, factor = _scrambling(bits.shape[1], x.device)
     mixed = (bits + shift) * factor

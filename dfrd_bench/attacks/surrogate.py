@@ -28,8 +28,7 @@ class Surrogate(nn.Module):
         model: the network, in eval mode; it is not changed.
         example: images [N, C, H, W] to check the agreement on.
         fused: build the fused graph, which takes about a second.
-        reduced: ask for gradients under bfloat16 autocast (and for logits, where there is no fused graph); logits come back as
-            float32.
+        reduced: ask for gradients under bfloat16 autocast, on a GPU for logits as well; they come back as float32.
         on_call: called on every forward pass.
 
     Attributes:

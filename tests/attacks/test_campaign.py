@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
@@ -37,19 +36,23 @@ class Told:
         return torch.where(told[:, None, None, None], -x, x)
 
 
-def run(stages: list[Stage], state: State | None = None, **more: Any) -> State:
+def untouched(batch_size: int) -> State:
+    return State(torch.zeros(IMAGES, dtype=torch.long), batch_size, torch.full((IMAGES,), math.inf), [1.0])
+
+
+def run(stages: list[Stage], state: State, **more: Any) -> State:
     """The state at the end; images in an order that has nothing to do with how near they are."""
     order = torch.randperm(IMAGES, generator=torch.Generator().manual_seed(0))
     pixels = ((order + 1) / IMAGES).view(-1, 1, 1, 1)
     labels = torch.zeros(IMAGES, dtype=torch.long)
-    state = state or State(labels.clone(), 30, torch.full((IMAGES,), math.inf), [1.0])
     hooks = {"on_state": lambda s: None, "on_progress": lambda *a: None, "on_broken": lambda *a: None, **more}
     Campaign(Pixel().eval(), LabelledImages(pixels, labels), torch.device("cpu"), stages, state, **hooks).run()
     return state
 
 
+@pytest.mark.parametrize("batch_size", [1, 3, 10, 30])
 @pytest.mark.parametrize(
-    ("breaks", "batches"),
+    ("breaks", "tenths"),
     [
         (set(), 1),
         ({0, 4}, 1),  # none in the farther half of the nearest tenth
@@ -58,33 +61,34 @@ def run(stages: list[Stage], state: State | None = None, **more: Any) -> State:
         (set(range(0, 100, 5)), 10),
     ],
 )
-def test_a_selective_stage_goes_from_the_nearest_on_and_stops_when_the_farther_half_of_a_batch_stands(
-    breaks: set[int], batches: int
+def test_a_selective_stage_goes_from_the_nearest_on_and_stops_when_the_farther_half_of_a_tenth_stands(
+    breaks: set[int], tenths: int, batch_size: int
 ) -> None:
     told = Told(breaks)
-    state = run([Stage("first", Told(set()), 1), Stage("second", told, 1, selective=True)])
-    assert told.given == [list(range(10 * n, 10 * n + 10)) for n in range(batches)]
-    assert state.accuracies[-1] == pytest.approx(1 - len(breaks & set(range(10 * batches))) / IMAGES)
-    left = IMAGES - 10 * batches
+    stages = [Stage("first", Told(set()), 1), Stage("second", told, 1, selective=True)]
+    state = run(stages, untouched(batch_size))
+    assert [rank for batch in told.given for rank in batch] == list(range(10 * tenths))
+    assert max(map(len, told.given)) == min(batch_size, 10)
+    assert state.accuracies[-1] == pytest.approx(1 - len(breaks & set(range(10 * tenths))) / IMAGES)
+    left = IMAGES - 10 * tenths
     assert state.notes == ([f"second left out {left} images"] if left else [])
 
 
 def test_any_other_stage_attacks_every_image_that_stands() -> None:
     told = Told({3})
-    run([Stage("first", Told({1}), 1), Stage("second", told, 1)])
+    run([Stage("first", Told({1}), 1), Stage("second", told, 1)], untouched(30))
     assert sorted(rank for batch in told.given for rank in batch) == [rank for rank in range(IMAGES) if rank != 1]
     assert [len(batch) for batch in told.given] == [30, 30, 30, 9]
 
 
 def test_a_selective_stage_that_was_stopped_goes_on_in_the_same_batches() -> None:
-    breaks, states = {9, 18, 22}, list[dict[str, Any]]()
-    stages = [Stage("first", Told(set()), 1), Stage("second", Told(breaks), 1, selective=True)]
-    whole = run(stages, on_state=lambda state: states.append(copy.deepcopy(state.to_arrays())))
-    for arrays in states:
-        again = run(
-            [Stage("first", Told(set()), 1), Stage("second", Told(breaks), 1, selective=True)],
-            State.from_arrays(arrays),
-        )
+    breaks, states, told = {9, 18, 22}, list[Any](), Told({9, 18, 22})
+    stages = [Stage("first", Told(set()), 1), Stage("second", told, 1, selective=True)]
+    whole = run(stages, untouched(4), on_state=lambda state: states.append((state.to_arrays(), len(told.given))))
+    for arrays, done in states:
+        rest = Told(breaks)
+        stages = [Stage("first", Told(set()), 1), Stage("second", rest, 1, selective=True)]
+        again = run(stages, State.from_arrays(arrays))
+        assert rest.given == told.given[done:]
         assert torch.equal(again.predictions, whole.predictions)
-        assert again.accuracies == whole.accuracies
-        assert again.notes == whole.notes
+        assert (again.accuracies, again.notes) == (whole.accuracies, whole.notes)

@@ -61,6 +61,22 @@ def test_breaks_the_images_that_the_librarys_loop_breaks_with_fewer_questions(
     assert (found - x).abs().max() <= EPS + 1e-6
 
 
+@pytest.mark.parametrize("targets", [0, 9])
+def test_draws_and_asks_as_the_library_does(net: nn.Module, batch: tuple[Tensor, Tensor], targets: int) -> None:
+    (x, y), theirs, ours, drawn = (part[:40] for part in batch), Watched(net), Watched(net), list[Tensor]()
+    for network, run in [
+        (theirs, library_attack(theirs, targets).perturb),
+        (ours, Pursuit(library_attack(ours, targets), ours, net, range(1, targets + 1))),
+    ]:
+        with torch.random.fork_rng():
+            torch.manual_seed(len(network.seen) + len(drawn))  # which must not matter
+            run(x, y)
+            drawn.append(torch.get_rng_state())
+    assert torch.equal(*drawn)
+    known = {image.numpy().tobytes() for asked in theirs.seen for image in asked}
+    assert all(image.numpy().tobytes() in known for asked in ours.seen for image in asked)
+
+
 def test_an_image_that_stands_comes_back_as_the_nearest_that_was_asked_about(
     net: nn.Module, batch: tuple[Tensor, Tensor]
 ) -> None:
@@ -81,7 +97,10 @@ def test_an_image_is_left_alone_only_when_the_judge_says_so(net: nn.Module, batc
     label = int(batch[1].mode().values)
     x = batch[0][(batch[1] == label) & (tiny.own_labels(net, batch[0]) == label)]
     y, watched = torch.full((len(x),), label), Watched(net)
+    pursuit = Pursuit(library_attack(watched, 0), watched, Loyal(label))
     with torch.random.fork_rng():
-        Pursuit(library_attack(watched, 0), watched, Loyal(label))(x, y)
+        pursuit(x, y)
     assert [len(asked) for asked in watched.seen] == [len(x)] * (STEPS + 1)
-    assert (tiny.own_labels(net, torch.cat(watched.seen)) != label).any()  # there was something to deny
+    claimed = torch.stack([tiny.own_labels(net, asked) != label for asked in watched.seen]).any(dim=0)
+    assert torch.equal(pursuit.denied, claimed)
+    assert claimed.any()

@@ -26,7 +26,7 @@ class Counted(nn.Module):
 @pytest.mark.parametrize("capacity", [12, 20, 1000])
 def test_answers_as_its_network_however_little_it_can_remember(net: nn.Module, capacity: int) -> None:
     pool, draws = tiny.random_images(30), torch.Generator().manual_seed(0)
-    remembering = Remembering(Counted(net), capacity)
+    remembering = Remembering(Counted(net), capacity=capacity)
     with torch.no_grad():
         expected = net(pool)
         for _ in range(60):
