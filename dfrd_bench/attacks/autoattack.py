@@ -27,9 +27,7 @@ STANDARD_TARGETS = 9  # target classes of APGD-T and FAB-T; all other classes wh
 DLR_CLASSES = 4  # the targeted DLR loss of APGD-T looks at the four largest logits
 EXAMPLE = 32  # images on which a surrogate must agree with its network
 LIKELY_TARGETS = 3  # that `autoattack-fast` tries on every image
-SEARCH = (
-    "bfloat16 where there are units for it, confirmed in float32; apgd-t-rest, fab-t and square on the likeliest images"
-)
+SEARCH = "bfloat16 where there are units for it, confirmed in float32; apgd-t-rest, fab-t, square on likely images"
 FEW_IMAGES = 100  # for which a fused graph does not earn what it costs
 
 
@@ -144,7 +142,7 @@ class AutoAttack:
         if state.unpredicted:
             state.note(f"NaN or infinite logits for {state.unpredicted} images, counted as misclassified")
         for note in state.notes:
-            warnings.warn(f"autoattack: {note}", AttackWarning, stacklevel=2)
+            warnings.warn(f"autoattack{'-fast' * self.fast}: {note}", AttackWarning, stacklevel=2)
         return state.predictions
 
     def _stages(
@@ -158,16 +156,18 @@ class AutoAttack:
         fused: bool,
     ) -> list[Stage]:
         """The stages, on a surrogate of the network."""
-        exact = Surrogate(model, example, fused=fused, on_call=called)
-        build = _shortened_stages if self.fast else _standard_stages
-        stages = build(exact, model, example, threat, seed)
+
+        def on(surrogate: Surrogate) -> list[Stage]:
+            library = _library(surrogate, model, example, threat, seed)
+            return _shortened_stages(library, surrogate, model) if self.fast else _standard_stages(library)
+
+        exact = on(Surrogate(model, example, fused=fused, on_call=called))
         if not self.fast or not has_bfloat16_units(example.device):
-            return stages
+            return exact
         quick = Surrogate(model, example, fused=fused, reduced=True, on_call=called)
-        searches = build(quick, model, example, threat, seed)
         return [
             replace(search, perturb=_confirmed(search, stage, quick, model))
-            for search, stage in zip(searches, stages, strict=True)
+            for search, stage in zip(on(quick), exact, strict=True)
         ]
 
 
@@ -185,11 +185,8 @@ def _library(surrogate: Surrogate, model: nn.Module, example: Tensor, threat: Th
     return library
 
 
-def _standard_stages(
-    surrogate: Surrogate, model: nn.Module, example: Tensor, threat: ThreatModel, seed: int
-) -> list[Stage]:
+def _standard_stages(library: Any) -> list[Stage]:
     """The four attacks of the standard version."""
-    library = _library(surrogate, model, example, threat, seed)
     ce, targeted, fab, square = library.apgd, library.apgd_targeted, library.fab, library.square
     targets = targeted.n_target_classes
     stages = [
@@ -201,13 +198,9 @@ def _standard_stages(
     return [stage for stage in stages if stage.name != "apgd-t" or targets >= DLR_CLASSES - 1]
 
 
-def _shortened_stages(
-    surrogate: Surrogate, model: nn.Module, example: Tensor, threat: ThreatModel, seed: int
-) -> list[Stage]:
+def _shortened_stages(library: Any, surrogate: Surrogate, model: nn.Module) -> list[Stage]:
     """The same attacks; each image is let go once it is broken, and what seldom breaks one begins with the likeliest."""
-    library = _library(surrogate, model, example, threat, seed)
-    ce, targeted = library.apgd, library.apgd_targeted
-    standard = _standard_stages(surrogate, model, example, threat, seed)
+    ce, targeted, standard = library.apgd, library.apgd_targeted, _standard_stages(library)
 
     def pursuit(name: str, ranks: Sequence[int], *, selective: bool) -> Stage:
         calls = len(ranks) * (targeted.n_iter + 1) + 1

@@ -326,7 +326,8 @@ def test_the_fast_one_leaves_out_what_is_far_from_being_broken_and_says_so(
     left = [int(re.findall(r"\d+", str(warning.message).split("left out")[1])[0]) for warning in caught]
     assert len(left) == 3
     assert max(left) < standing.sum()
-    assert "likeliest" in autoattack_fast.parameters(THREAT)["search"]
+    assert all(str(warning.message).startswith("autoattack-fast: ") for warning in caught)
+    assert "likely" in autoattack_fast.parameters(THREAT)["search"]
     assert "search" not in autoattack.parameters(THREAT)
 
 
