@@ -12,10 +12,7 @@ from dfrd_bench.datasets.base import Dataset, open_dataset
 from dfrd_bench.environment import choose_device, describe_environment
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.problem import ThreatModel
-from dfrd_bench.record_files import (
-    UNFINISHED_FOLDER,
-    drop_unfinished,
-)
+from dfrd_bench.record_files import UNFINISHED_FOLDER, drop_unfinished
 from dfrd_bench.recorded import check_same_images
 from dfrd_bench.records import (
     DatasetRecord,

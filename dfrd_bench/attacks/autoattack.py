@@ -200,19 +200,24 @@ def _standard_stages(library: Any) -> list[Stage]:
 
 def _shortened_stages(library: Any, surrogate: Surrogate, model: nn.Module) -> list[Stage]:
     """The same attacks; each image is let go once it is broken, and what seldom breaks one begins with the likeliest."""
-    ce, targeted, standard = library.apgd, library.apgd_targeted, _standard_stages(library)
+    targeted = library.apgd_targeted
 
     def pursuit(name: str, ranks: Sequence[int], *, selective: bool) -> Stage:
         calls = len(ranks) * (targeted.n_iter + 1) + 1
         return Stage(name, Pursuit(targeted, surrogate, model, ranks), calls, selective)
 
-    stages = [Stage("apgd-ce", Pursuit(ce, surrogate, model), ce.n_iter + 2)]
-    ranks = range(1, targeted.n_target_classes + 1)
-    if "apgd-t" in [stage.name for stage in standard]:
-        stages.append(pursuit("apgd-t", ranks[:LIKELY_TARGETS], selective=False))
-        if rest := ranks[LIKELY_TARGETS:]:
-            stages.append(pursuit("apgd-t-rest", rest, selective=True))
-    return stages + [replace(stage, selective=True) for stage in standard[-2:]]
+    stages = []
+    for stage in _standard_stages(library):
+        if stage.name == "apgd-ce":
+            stages.append(replace(stage, perturb=Pursuit(library.apgd, surrogate, model)))
+        elif stage.name == "apgd-t":
+            ranks = range(1, targeted.n_target_classes + 1)
+            stages.append(pursuit(stage.name, ranks[:LIKELY_TARGETS], selective=False))
+            if rest := ranks[LIKELY_TARGETS:]:
+                stages.append(pursuit("apgd-t-rest", rest, selective=True))
+        else:
+            stages.append(replace(stage, selective=True))
+    return stages
 
 
 def _confirmed(
