@@ -12,21 +12,21 @@ from dfrd_bench._version import __version__
 from dfrd_bench.errors import DfrdBenchError
 
 if TYPE_CHECKING:
-    from dfrd_bench.experiment import run
     from dfrd_bench.method import Method, MethodConfig, Reference, param
     from dfrd_bench.problem import Problem
-    from dfrd_bench.record_files import load_results
-    from dfrd_bench.recorded_evaluation import evaluate_run as evaluate
+    from dfrd_bench.records.store import load_results
+    from dfrd_bench.runs.reevaluation import evaluate_run as evaluate
+    from dfrd_bench.runs.run import run
 
 _HOMES = {
     "Method": ("method", "Method"),
     "MethodConfig": ("method", "MethodConfig"),
     "Problem": ("problem", "Problem"),
     "Reference": ("method", "Reference"),
-    "evaluate": ("recorded_evaluation", "evaluate_run"),
-    "load_results": ("record_files", "load_results"),
+    "evaluate": ("runs.reevaluation", "evaluate_run"),
+    "load_results": ("records.store", "load_results"),
     "param": ("method", "param"),
-    "run": ("experiment", "run"),
+    "run": ("runs.run", "run"),
 }
 
 __all__ = [

@@ -71,6 +71,12 @@ class Precision:
             return torch.autocast(device.type, torch.bfloat16)
         return nullcontext()
 
+    def logits(self, model: nn.Module, x: Tensor) -> Tensor:
+        """A forward pass at this precision, [N, C, H, W] -> [N, K]; the logits in float32, in which losses are taken."""
+        with self.autocast(x.device):
+            logits: Tensor = model(self.images(x))
+        return logits.float()
+
     @contextmanager
     def backends(self, *, same_shapes: bool = True) -> Iterator[None]:
         """PyTorch's global switches while a network is trained or evaluated, put back afterwards.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from dfrd_bench.errors import DfrdBenchError, unknown_name
 
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M")
 
 
 def number(value: Any) -> Any:
@@ -40,29 +39,22 @@ def check_names(kind: str, given: Iterable[str], known: Iterable[str]) -> None:
             raise unknown_name(kind, name, known)
 
 
-def check_arguments(function: str, given: Iterable[str], known: type) -> None:
-    """Refuse a keyword that no field of a dataclass has.
-
-    Raises:
-        DfrdBenchError: it is unknown.
-    """
-    check_names(f"argument of {function}", given, [field.name for field in dataclasses.fields(known)])
-
-
-def validated(model: type[M], values: Mapping[str, Any], owner: str) -> M:
-    """Build a pydantic model, turning what is wrong with the values into one line.
+def validated(model: type[M], values: Mapping[str, Any], owner: str, kind: str = "hyper-parameter") -> M:
+    """Build a pydantic model or a dataclass, turning what is wrong with the values into one line.
 
     Args:
         model: the class.
         values: its fields by name.
         owner: whose they are, for the message ("ferd").
+        kind: what they are, for the message.
 
     Raises:
         DfrdBenchError: a name the model does not have (the nearest are named), or a value of the wrong type or range.
     """
-    check_names(f"hyper-parameter of {owner}", values, model.model_fields)
+    known = getattr(model, "model_fields", None) or getattr(model, "__dataclass_fields__", {})
+    check_names(f"{kind} of {owner}", values, known)
     try:
-        return model.model_validate(dict(values))
+        return TypeAdapter(model).validate_python(dict(values))
     except ValidationError as error:
         problems = [_describe(detail) for detail in error.errors()]
         raise DfrdBenchError(f"Bad value for {owner}: {'; '.join(problems)}.") from error

@@ -1,15 +1,12 @@
-"""A data-free method cannot reach a real image, and the rooms of the house import in one direction."""
+"""A data-free method cannot reach a real image."""
 
 from __future__ import annotations
 
-import ast
-import graphlib
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -17,17 +14,15 @@ import pytest
 import tiny
 import torch
 from pydantic import ValidationError
+from source_tree import METHODS, ROOT, imports, source_of
 from torch import Tensor
 
-import dfrd_bench
 from dfrd_bench.datasets.base import Dataset
 from dfrd_bench.datasets.digits import Digits
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import DatasetInfo, Precision, Problem, ThreatModel
-from dfrd_bench.request import Request, prepare
-
-ROOT = Path(dfrd_bench.__file__).parent
-METHODS = ROOT.parent / "methods"
+from dfrd_bench.runs.preparation import prepare
+from dfrd_bench.runs.request import Request
 
 
 def reachable(start: object) -> Iterator[tuple[str, object]]:
@@ -123,7 +118,7 @@ def test_imports_stated_in_the_source_of_a_data_free_module_lead_to_no_dataset(m
 def test_importing_the_data_free_rooms_and_the_methods_loads_no_dataset() -> None:
     modules = ["dfrd_bench.problem", "dfrd_bench.method"]
     modules += [f"dfrd_bench.distillation.{p.stem}" for p in (ROOT / "distillation").glob("[!_]*.py")]
-    modules += [f"dfrd_bench.methods.{p.stem}" for p in METHODS.glob("[!_]*.py")]
+    modules += [f"dfrd_bench.methods.data_free.{p.stem}" for p in (METHODS / "data_free").glob("[!_]*.py")]
     script = f"import sys, json, importlib\nfor m in {modules!r}: importlib.import_module(m)\n"
     script += "print(json.dumps(list(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -131,102 +126,6 @@ def test_importing_the_data_free_rooms_and_the_methods_loads_no_dataset() -> Non
     assert set(modules) <= set(loaded)
     forbidden = ("dfrd_bench.datasets", "dfrd_bench.evaluation", "dfrd_bench.teachers", "sklearn", "torchvision")
     assert [name for name in loaded if name.startswith(forbidden)] == []
-
-
-def source_of(module: str) -> Path:
-    """The file of a module of this package."""
-    parts = module.split(".")[1:]
-    path = METHODS.joinpath(*parts[1:]) if parts[:1] == ["methods"] else ROOT.joinpath(*parts)
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-
-
-def package_of(path: Path) -> str:
-    """The package a file of this project lies in."""
-    if path.is_relative_to(METHODS):
-        return "dfrd_bench.methods"
-    return ".".join(["dfrd_bench", *path.parent.relative_to(ROOT).parts])
-
-
-def imports(path: Path, *, at_import_only: bool = False) -> set[str]:
-    """Modules of this project that a file imports, outside `if TYPE_CHECKING`."""
-    found: set[str] = set()
-
-    def visit(nodes: list[ast.stmt]) -> None:
-        for node in nodes:
-            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-                continue
-            if isinstance(node, ast.Import):
-                found.update(alias.name for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
-                assert node.level <= 1, path
-                beside = f"{package_of(path)}." if node.level else ""
-                module = (beside + (node.module or "")).strip(".")
-                for alias in node.names:
-                    inner = f"{module}.{alias.name}"
-                    ours = inner.startswith("dfrd_bench.") and source_of(inner).exists()
-                    found.add(inner if ours else module)
-            elif at_import_only and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                continue
-            for _, value in ast.iter_fields(node):
-                if isinstance(value, list):
-                    visit(
-                        [child for child in value if isinstance(child, (ast.stmt, ast.ExceptHandler, ast.match_case))]
-                    )  # type: ignore[misc]
-
-    visit(ast.parse(path.read_text(encoding="utf-8")).body)
-    return {name for name in found if name.split(".")[0] in ("dfrd_bench", "methods")}
-
-
-def rooms(path: Path) -> set[str]:
-    """Rooms a file imports from: the first name after `dfrd_bench`."""
-    return {name.split(".")[1] if "." in name else name for name in imports(path)}
-
-
-def files_of(room: str) -> list[Path]:
-    if room == "methods":
-        return sorted(METHODS.glob("*.py"))
-    folder = ROOT / room
-    return sorted(folder.glob("*.py")) if folder.is_dir() else [ROOT / f"{room}.py"]
-
-
-LEAVES = ("_version", "errors", "files", "images", "problem")  # rooms that import none, or errors only
-
-
-class TestArrows:
-    def test_nothing_in_the_harness_imports_a_method(self) -> None:
-        files = sorted(ROOT.rglob("*.py"))
-        assert len(files) > 40
-        for path in files:
-            assert not [n for n in imports(path) if n.startswith(("methods", "dfrd_bench.methods"))], path
-
-    @pytest.mark.parametrize(
-        ("room", "allowed"),
-        [
-            ("errors", set()),
-            ("problem", set()),
-            ("registry", {"errors"}),
-            ("method", {"problem"}),
-            ("images", set()),
-            ("files", {"errors"}),
-            ("attacks", {"attacks", "images", "problem", "errors"}),
-            ("datasets", {"datasets", *LEAVES, "registry", "observer"}),
-            ("distillation", {"distillation", "method", "problem", "attacks", "errors"}),
-            ("records", {"problem", "errors", "files"}),
-            ("methods", {"methods", "distillation", "method", "problem", "attacks", "errors"}),
-        ],
-    )
-    def test_a_room_imports_only(self, room: str, allowed: set[str]) -> None:
-        for path in files_of(room):
-            assert rooms(path) <= allowed, path
-
-    def test_no_module_imports_itself_through_others(self) -> None:
-        graph = {}
-        for path in ROOT.rglob("*.py"):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            name = ".".join(["dfrd_bench", *(parts[:-1] if parts[-1] == "__init__" else parts)])
-            graph[name] = imports(path, at_import_only=True) - {name}
-        assert any(graph.values())
-        graphlib.TopologicalSorter(graph).prepare()  # raises CycleError on a circle
 
 
 class TestValues:

@@ -15,10 +15,9 @@ import tiny
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.summary import attack_record
-from dfrd_bench.files import write_atomically
 from dfrd_bench.problem import DatasetInfo, ThreatModel
-from dfrd_bench.record_files import find_records, load_predictions, load_record, load_results, save_record
-from dfrd_bench.records import (
+from dfrd_bench.records.files import write_atomically
+from dfrd_bench.records.schema import (
     DatasetRecord,
     EnvironmentRecord,
     EvaluationRecord,
@@ -28,6 +27,7 @@ from dfrd_bench.records import (
     TeacherRecord,
     TrainingRecord,
 )
+from dfrd_bench.records.store import find_records, load_predictions, load_record, load_results, save_record
 
 LABELS = np.array([0, 0, 1, 1, 2, 2, 2, 0])
 PREDICTED = {"clean": LABELS, "pgd20": np.array([0, 1, 1, 1, 0, 0, 0, 0])}

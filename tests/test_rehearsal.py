@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from dfrd_bench.method import Method
-from dfrd_bench.rehearsal import Cost, StageCost, counted, duration, rehearse
-from dfrd_bench.request import Request, prepare
+from dfrd_bench.runs.preparation import prepare
+from dfrd_bench.runs.rehearsal import Cost, StageCost, counted, duration, rehearse
+from dfrd_bench.runs.request import Request
 
 pytestmark = pytest.mark.usefixtures("few_digits")
 

@@ -12,11 +12,11 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from dfrd_bench.datasets.digits import Digits
-from dfrd_bench.record_files import load_predictions, load_record, teacher_folder
-from dfrd_bench.records import Record
-from dfrd_bench.reporting.record_audit import audit_runs
-from dfrd_bench.reporting.runs import find_runs
-from dfrd_bench.verification import verify_run
+from dfrd_bench.records.schema import Record
+from dfrd_bench.records.store import load_predictions, load_record, teacher_folder
+from dfrd_bench.reporting.audit.recorded import audit_runs
+from dfrd_bench.reporting.found import find_runs
+from dfrd_bench.runs.verification import verify_run
 
 RESULTS = Path(__file__).parent.parent / "results"
 FOLDERS = sorted(path.parent for path in RESULTS.rglob("record.json"))

@@ -8,12 +8,12 @@ import pytest
 import tiny
 import torch
 
-from dfrd_bench.checkpoint import Checkpoint
 from dfrd_bench.errors import DfrdBenchError, out_of_memory
-from dfrd_bench.experiment import Finished, run
-from dfrd_bench.files import alone_in
 from dfrd_bench.method import Resumable
 from dfrd_bench.observer import SILENT, Observer
+from dfrd_bench.records.files import alone_in
+from dfrd_bench.runs.checkpoint import Checkpoint
+from dfrd_bench.runs.run import Finished, run
 
 
 class Walk(Resumable):

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from dfrd_bench.cli.options import names, parse_settings
+from dfrd_bench.cli.options import parse_settings
 from dfrd_bench.errors import DfrdBenchError, unknown_name
 from dfrd_bench.method import MethodConfig, param
 from dfrd_bench.registry import METHODS
-from dfrd_bench.request import Request, prepare
+from dfrd_bench.runs.preparation import prepare
+from dfrd_bench.runs.request import Request, names
 from dfrd_bench.settings import validated
 
 

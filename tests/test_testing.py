@@ -16,7 +16,7 @@ from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.method import Method, MethodConfig, Reference, param
 from dfrd_bench.problem import Problem
 from dfrd_bench.testing import check_method, toy_problem
-from dfrd_bench.untouched import condition, difference, global_state
+from dfrd_bench.testing.untouched import condition, difference, global_state
 
 
 class NoiseConfig(MethodConfig):

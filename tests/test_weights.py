@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.records.weights import fill, read_weights, sha256_of, write_weights
 from dfrd_bench.students.base import build_network
-from dfrd_bench.weights import fill, read_weights, sha256_of, write_weights
 
 
 @pytest.fixture(scope="module")

@@ -154,7 +154,7 @@ def cut_digits(patch: pytest.MonkeyPatch, *, pictures: bool = False) -> None:
 
     patch.setattr(Digits, "load", few)
     if not pictures:
-        patch.setattr("dfrd_bench.reporting.samples.draw_samples", lambda *_, **__: None)
+        patch.setattr("dfrd_bench.reporting.figures.samples.draw_samples", lambda *_, **__: None)
 
 
 def same(one: nn.Module, other: nn.Module) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dfrd_bench.attacks.campaign import Arrays, Campaign, OnProgress, Stage, State, library_warnings
+from dfrd_bench.attacks.campaign import Arrays, Campaign, OnProgress, Stage, State, library_warnings, no_margins
 from dfrd_bench.attacks.memory import fitting_batch
 from dfrd_bench.attacks.pursuit import Pursuit
 from dfrd_bench.attacks.remembering import Remembering
@@ -166,8 +165,7 @@ class AutoAttack:
             return exact
         quick = Surrogate(model, example, fused=fused, reduced=True, on_call=called)
         return [
-            replace(search, perturb=_confirmed(search, stage, quick, model))
-            for search, stage in zip(on(quick), exact, strict=True)
+            replace(search, perturb=_confirmed(search, stage)) for search, stage in zip(on(quick), exact, strict=True)
         ]
 
 
@@ -202,36 +200,35 @@ def _shortened_stages(library: Any, surrogate: Surrogate, model: nn.Module) -> l
     """The same attacks; each image is let go once it is broken, and what seldom breaks one begins with the likeliest."""
     targeted = library.apgd_targeted
 
-    def pursuit(name: str, ranks: Sequence[int], *, selective: bool) -> Stage:
-        calls = len(ranks) * (targeted.n_iter + 1) + 1
-        return Stage(name, Pursuit(targeted, surrogate, model, ranks), calls, selective)
+    def pursuit(name: str, attack: Any, ranks: Sequence[int] = (), *, selective: bool = False) -> Stage:
+        perturb = Pursuit(attack, surrogate, model, ranks)
+        calls = max(len(ranks), 1) * (attack.n_iter + 1) + 1
+        return Stage(name, perturb, calls, lambda found, y: perturb.denied, selective)
+
+    def denied(found: Tensor, y: Tensor) -> Tensor:
+        claimed, judged = surrogate(found).argmax(dim=1), model(found).argmax(dim=1)
+        return torch.logical_and(claimed != y, judged == y)
 
     stages = []
     for stage in _standard_stages(library):
         if stage.name == "apgd-ce":
-            stages.append(replace(stage, perturb=Pursuit(library.apgd, surrogate, model)))
+            stages.append(pursuit(stage.name, library.apgd))
         elif stage.name == "apgd-t":
             ranks = range(1, targeted.n_target_classes + 1)
-            stages.append(pursuit(stage.name, ranks[:LIKELY_TARGETS], selective=False))
+            stages.append(pursuit(stage.name, targeted, ranks[:LIKELY_TARGETS]))
             if rest := ranks[LIKELY_TARGETS:]:
-                stages.append(pursuit("apgd-t-rest", rest, selective=True))
+                stages.append(pursuit("apgd-t-rest", targeted, rest, selective=True))
         else:
-            stages.append(replace(stage, selective=True))
+            stages.append(replace(stage, denied=denied, selective=True))
     return stages
 
 
-def _confirmed(
-    search: Stage, exact: Stage, surrogate: Surrogate, model: nn.Module
-) -> Callable[[Tensor, Tensor], Tensor]:
+def _confirmed(search: Stage, exact: Stage) -> Callable[[Tensor, Tensor], Tensor]:
     """The search, and for images whose success the network itself denies, the exact attack."""
 
     def perturb(x: Tensor, y: Tensor) -> Tensor:
         found = search.perturb(x, y).detach()
-        if isinstance(search.perturb, Pursuit):
-            denied = search.perturb.denied
-        else:
-            denied = (surrogate(found).argmax(dim=1) != y) & (model(found).argmax(dim=1) == y)
-        if denied.any():
+        if (denied := search.denied(found, y)).any():
             found[denied] = exact.perturb(x[denied].contiguous(), y[denied]).detach()
         return found
 
@@ -247,8 +244,7 @@ def _begin(model: nn.Module, images: LabelledImages, device: torch.device, batch
         predictions[start : start + len(y)] = classes.cpu()
         unpredicted += int(without.sum())
     share = float((predictions == images.labels).float().mean())
-    untried = torch.full(predictions.shape, math.inf)
-    return State(predictions, batch_size, untried, [share], unpredicted=unpredicted)
+    return State(predictions, batch_size, no_margins(predictions), [share], unpredicted=unpredicted)
 
 
 def _check_defence(model: nn.Module, images: LabelledImages, device: torch.device, batch_size: int) -> None:

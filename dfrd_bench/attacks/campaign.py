@@ -35,6 +35,8 @@ class Stage:
         name: e.g. "apgd-ce".
         perturb: images [n, C, H, W] and labels [n] -> attacked images.
         calls: about how often it asks the network, for progress within a batch.
+        denied: attacked images and labels of the last batch -> which of them the network that was asked takes for broken and the
+            one that judges does not, [n] bool; none where both are the same.
         selective: take the images in the order of how near they came to being broken, a tenth at a time, and stop after a tenth
             of whose farther half none was broken.
     """
@@ -42,7 +44,13 @@ class Stage:
     name: str
     perturb: Callable[[Tensor, Tensor], Tensor]
     calls: int
+    denied: Callable[[Tensor, Tensor], Tensor] = lambda found, y: torch.zeros_like(y, dtype=torch.bool)
     selective: bool = False
+
+
+def no_margins(predictions: Tensor) -> Tensor:
+    """The margins of images [N] before any attack: ∞, float32."""
+    return torch.full(predictions.shape, math.inf)
 
 
 @dataclass
@@ -86,11 +94,11 @@ class State:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> State:
         """What `to_arrays` gave, now or before there were selective stages."""
-        untried = np.full(arrays["predictions"].shape, np.inf, np.float32)
+        predictions = torch.from_numpy(arrays["predictions"].copy())
         return cls(
-            predictions=torch.from_numpy(arrays["predictions"].copy()),
+            predictions=predictions,
             batch_size=int(arrays["batch_size"]),
-            margins=torch.from_numpy(arrays.get("margins", untried).copy()),
+            margins=torch.from_numpy(arrays["margins"].copy()) if "margins" in arrays else no_margins(predictions),
             accuracies=[float(value) for value in arrays["accuracies"]],
             pending=torch.from_numpy(arrays["pending"].copy()) if "pending" in arrays else None,
             tenth=torch.from_numpy(arrays.get("tenth", np.empty(0, np.int64)).copy()),

@@ -38,10 +38,10 @@ def audit(results: tuple[Path, ...], published: bool, style: str) -> None:
     The exit code is 0 if no rule is broken, 1 if one is or some records are invalid, and 2 for bad input.
     """
     from dfrd_bench.errors import DfrdBenchError
-    from dfrd_bench.reporting.findings import FORMATS
-    from dfrd_bench.reporting.published_audit import audit_published
-    from dfrd_bench.reporting.record_audit import audit_runs
-    from dfrd_bench.reporting.runs import find_runs
+    from dfrd_bench.reporting.audit.findings import FORMATS
+    from dfrd_bench.reporting.audit.published import audit_published
+    from dfrd_bench.reporting.audit.recorded import audit_runs
+    from dfrd_bench.reporting.found import find_runs
 
     findings, skipped = [], []
     if results or not published:

@@ -30,8 +30,8 @@ def compare(run_a: Path, run_b: Path, style: str) -> None:
     (paired bootstrap over test images), and McNemar's test for the average. Both must have their predictions and the
     same test images.
     """
-    from dfrd_bench.reporting.comparison import compare_runs
-    from dfrd_bench.reporting.comparison_text import render_comparison
+    from dfrd_bench.reporting.comparison.differences import compare_runs
+    from dfrd_bench.reporting.comparison.text import render_comparison
 
     comparison = compare_runs(run_a, run_b)
     if style == "csv":  # the one format without room for them

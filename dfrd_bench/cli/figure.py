@@ -31,8 +31,8 @@ def confusion(run: Path, attack: str | None, output: Path | None) -> None:
     Rows are true classes, columns predicted ones; darker is a larger share of the true class. The bars below show of all
     misclassified images the share taken for each class; their entropy is 1 where no class is preferred.
     """
-    from dfrd_bench.record_files import load_record
-    from dfrd_bench.reporting.figures import CONFUSION_FILE, confusion_figure, save_figure
+    from dfrd_bench.records.store import load_record
+    from dfrd_bench.reporting.figures.confusion import CONFUSION_FILE, confusion_figure, save_figure
 
     target = output or run / CONFUSION_FILE
     save_figure(confusion_figure(load_record(run), attack), target)

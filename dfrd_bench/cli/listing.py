@@ -56,7 +56,7 @@ def _entries(kind: str, dataset: str | None) -> list[Entry]:
 
     if kind == "suites":
         from dfrd_bench._version import __version__
-        from dfrd_bench.suites import load_suite, suite_names
+        from dfrd_bench.records.suites import load_suite, suite_names
 
         return [Entry(name, f"{OWN_DISTRIBUTION} {__version__}", load_suite(name).title) for name in suite_names()]
     if dataset is not None:

@@ -79,7 +79,7 @@ def write_package(name: str, folder: Path) -> list[str]:
     Raises:
         DfrdBenchError: the folder has something in it, or cannot be written.
     """
-    from dfrd_bench.files import write_atomically
+    from dfrd_bench.records.files import write_atomically
 
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise DfrdBenchError(f"{folder} exists and is left as it is: name another folder with --output.")

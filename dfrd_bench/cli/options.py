@@ -1,46 +1,116 @@
-"""Options that several commands share, and the parsing of their values."""
+"""Options that several commands share, and the request that their values make."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from dfrd_bench.attacks import STANDARD_ATTACKS
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.runs.request import Request, read_request, requested
 from dfrd_bench.settings import number
 
-device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+Option = Callable[[Callable[..., Any]], Callable[..., Any]]
+
 results = click.option("--results", default="results", show_default=True, metavar="DIR", help="Folder of all results.")
 quiet = click.option("--quiet", is_flag=True, help="No progress, only the outcome.")
-attacks = click.option(
-    "--attacks",
-    default=",".join(STANDARD_ATTACKS),
-    show_default=True,
-    metavar="A,B,…",
-    help="Attacks to run (see `list attacks`).",
-)
-precision = click.option(
-    "--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "tf32", "bf16"]), help="Of training."
-)
-compiled = click.option(
-    "--compile", "compiled", is_flag=True, help="Compile the student with torch.compile: for long runs on a GPU."
-)
-teacher_arch = click.option(
-    "--teacher-arch", metavar="NAME", help="Architecture of a checkpoint: teacher (see `list students`)."
-)
+device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 data_dir = click.option(
     "--data-dir", metavar="DIR", help="Where the dataset's files are already; downloaded once into a cache by default."
 )
-test_images = click.option(
-    "--test-images", type=int, metavar="N", help="Test on N images only: the first N / classes of each class."
+dataset = click.option("--dataset", metavar="NAME", help="See `list datasets`; digits by default.")
+seed = click.option("--seed", default=0, show_default=True, help="Seed of every random draw.")
+eps = click.option("--eps", type=float, help="Radius of the L∞ ball; the dataset's by default.")
+precision = click.option(
+    "--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "tf32", "bf16"]), help="Of training."
+)
+teacher = click.option("--teacher", metavar="NAME", help="See `list teachers`; the dataset's own by default.")
+teacher_arch = click.option(
+    "--teacher-arch", metavar="NAME", help="Architecture of a checkpoint: teacher (see `list students`)."
 )
 
+IMAGES: tuple[Option, ...] = (
+    dataset,
+    data_dir,
+    click.option(
+        "--test-images", type=int, metavar="N", help="Test on N images only: the first N / classes of each class."
+    ),
+)
+"""What is classified."""
 
-def names(text: str) -> tuple[str, ...]:
-    """Split a comma-separated list, dropping blanks and repetitions."""
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+NETWORKS: tuple[Option, ...] = (
+    teacher,
+    teacher_arch,
+    click.option("--student", metavar="NAME", help="See `list students`; the dataset's own by default."),
+    click.option(
+        "--preset", default="default", show_default=True, help="Budget: default, quick, paper, or cpu (not for digits)."
+    ),
+    precision,
+    click.option("--compile", is_flag=True, help="Compile the student with torch.compile: for long runs on a GPU."),
+)
+"""What learns from what, and for how long."""
+
+MEASURING: tuple[Option, ...] = (
+    click.option(
+        "--attacks",
+        default=",".join(STANDARD_ATTACKS),
+        show_default=True,
+        metavar="A,B,…",
+        help="Attacks to run (see `list attacks`).",
+    ),
+    device,
+    click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Values of these options from a YAML or JSON file; those given here go before them.",
+    ),
+)
+"""How it is measured, and where all of this may stand as well."""
+
+
+def settings(help: str) -> Option:
+    """`--set NAME=VALUE`."""
+    return click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help=help)
+
+
+def architecture(help: str) -> Option:
+    """`--arch NAME`: the request's student, by a name that also suits a teacher."""
+    return click.option("--arch", "student", metavar="NAME", help=help)
+
+
+def request(*options: Option) -> Option:
+    """Give a command these options, and their values as one `Request`.
+
+    A value comes from the command line, or from the file of `--config`, or is the default.
+    """
+
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def with_request(**values: Any) -> Any:
+            context = click.get_current_context()
+            said = {name: values.pop(name) for name in [*values] if name in Request.__dataclass_fields__}
+            given = {n: v for n, v in said.items() if context.get_parameter_source(n) is not ParameterSource.DEFAULT}
+            if "settings" in given:
+                given["settings"] = parse_settings(given["settings"])
+            if (file := values.pop("config")) is not None:
+                found = read_request(file).to_dict()
+                if useless := [name for name in found if name not in said]:
+                    raise DfrdBenchError(f"{file}: {useless[0]} is of no use to `{context.command_path}`.")
+                merged = {**found.get("settings", {}), **given.get("settings", {})}
+                given = {**found, **given, **({"settings": merged} if merged else {})}
+            return command(request=requested(given, context.command_path), **values)
+
+        for option in reversed(options):
+            option(with_request)  # click notes its options on the function
+        return with_request
+
+    return decorated
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from dfrd_bench.records import EvaluationRecord
+from dfrd_bench.records.schema import EvaluationRecord
 
 
 def print_outcome(evaluation: EvaluationRecord) -> None:

@@ -20,8 +20,8 @@ Example:
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="RUN/samples.png by default.")
 def samples(run: Path, columns: int, rows: int, output: Path | None) -> None:
     """Draw a grid of a run's synthetic images, a row per class as the teacher sees it."""
-    from dfrd_bench.record_files import load_record
-    from dfrd_bench.reporting.samples import PICTURE_FILE, draw_samples, load_samples
+    from dfrd_bench.records.store import load_record
+    from dfrd_bench.reporting.figures.samples import PICTURE_FILE, draw_samples, load_samples
 
     names = load_record(run).dataset.info.class_names
     target = output or run / PICTURE_FILE

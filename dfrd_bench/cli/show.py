@@ -26,7 +26,7 @@ def show(method: str, dataset: str | None, as_json: bool) -> None:
 
     from dfrd_bench.datasets.base import open_dataset
     from dfrd_bench.registry import METHODS, first_line
-    from dfrd_bench.request import budget_of
+    from dfrd_bench.runs.preparation import budget_of
 
     found = METHODS.get(method)
     config = found.Config

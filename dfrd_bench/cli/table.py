@@ -65,15 +65,15 @@ def table(
     (ours minus theirs) stand below ours, and the title says what makes them not comparable. With --suite, only the rows of
     one of the papers' tables are shown, whatever else lies below RESULTS_DIR.
     """
-    from dfrd_bench.cli.options import names
     from dfrd_bench.errors import DfrdBenchError
-    from dfrd_bench.files import write_atomically
-    from dfrd_bench.reporting.beside import beside, published_rows
+    from dfrd_bench.records.files import write_atomically
+    from dfrd_bench.records.suites import load_suite
     from dfrd_bench.reporting.evidence import predictions_beside_records
-    from dfrd_bench.reporting.rendering import render
-    from dfrd_bench.reporting.runs import find_runs, runs_of_suite, with_shipped_teachers
-    from dfrd_bench.reporting.tables import build_tables
-    from dfrd_bench.suites import load_suite
+    from dfrd_bench.reporting.found import find_runs, runs_of_suite, with_shipped_teachers
+    from dfrd_bench.reporting.tables.beside import beside, published_rows
+    from dfrd_bench.reporting.tables.build import build_tables
+    from dfrd_bench.reporting.tables.rendering import render
+    from dfrd_bench.runs.request import names
 
     chosen = None if attacks is None else names(attacks)
     printed = None if published is None else published_rows(published, chosen)
@@ -108,7 +108,7 @@ def table(
     elif style == "terminal" and sys.stdout.isatty():
         from rich.console import Console
 
-        from dfrd_bench.reporting.terminal import renderable
+        from dfrd_bench.reporting.tables.terminal import renderable
 
         Console().print(renderable(tables))
     else:

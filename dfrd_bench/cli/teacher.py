@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from dfrd_bench.cli import options
-
-if TYPE_CHECKING:
-    from dfrd_bench.problem import PrecisionName
+from dfrd_bench.runs.request import Request
 
 EPILOG = """
 \b
@@ -29,18 +26,19 @@ def teacher() -> None:
 
 
 @teacher.command(epilog=EPILOG)
-@click.option("--dataset", default="digits", show_default=True, metavar="NAME", help="See `list datasets`.")
-@options.data_dir
-@options.test_images
-@click.option("--arch", metavar="NAME", help="See `list students`; the dataset's own by default.")
-@click.option("--method", type=click.Choice(["at", "trades"]), help="Training method; the dataset's recipe by default.")
-@click.option("--epochs", type=int, help="Training epochs; the dataset's recipe by default.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A hyper-parameter (see above).")
-@click.option("--seed", default=0, show_default=True, help="Seed of every random draw.")
-@click.option("--eps", type=float, help="Radius of the L∞ ball; the dataset's by default.")
-@options.precision
-@options.attacks
-@options.device
+@options.request(
+    *options.IMAGES,
+    options.architecture("See `list students`; the dataset's own by default."),
+    click.option(
+        "--method", type=click.Choice(["at", "trades"]), help="Training method; the dataset's recipe by default."
+    ),
+    click.option("--epochs", type=int, help="Training epochs; the dataset's recipe by default."),
+    options.settings("A hyper-parameter (see above)."),
+    options.seed,
+    options.eps,
+    options.precision,
+    *options.MEASURING,
+)
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -48,22 +46,7 @@ def teacher() -> None:
     help="Where the weights go; results/teachers/DATASET-ARCH-METHOD-seedN.safetensors by default.",
 )
 @options.quiet
-def train(
-    dataset: str,
-    data_dir: str | None,
-    test_images: int | None,
-    arch: str | None,
-    method: str | None,
-    epochs: int | None,
-    settings: tuple[str, ...],
-    seed: int,
-    eps: float | None,
-    precision: PrecisionName,
-    attacks: str,
-    device: str,
-    output: Path | None,
-    quiet: bool,
-) -> None:
+def train(request: Request, output: Path | None, quiet: bool) -> None:
     """Train a robust teacher, write its weights, evaluate it on the test images, and record both beside the weights.
 
     A training that was stopped goes on where it was; a teacher that is finished is not trained again.
@@ -74,25 +57,10 @@ def train(
     """
     from dfrd_bench.cli.outcome import print_outcome
     from dfrd_bench.cli.progress import watching
-    from dfrd_bench.teacher_experiment import train_teacher
+    from dfrd_bench.runs.teacher import fulfil_teacher
 
-    given = {"method": method, "epochs": epochs}
-    values = {**options.parse_settings(settings), **{name: value for name, value in given.items() if value is not None}}
     with watching(quiet) as observer:
-        trained = train_teacher(
-            dataset,
-            architecture=arch,
-            settings=values,
-            seed=seed,
-            eps=eps,
-            precision=precision,
-            attacks=options.names(attacks),
-            output=output,
-            device=device,
-            data_dir=data_dir,
-            test_images=test_images,
-            observer=observer,
-        )
+        trained = fulfil_teacher(request, output, observer)
     if trained.cached:
         click.echo(f"Already trained: {trained.weights}")
     print_outcome(trained.record.evaluation)

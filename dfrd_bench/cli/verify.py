@@ -41,9 +41,10 @@ def verify(
     """
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.errors import DfrdBenchError
-    from dfrd_bench.record_files import RECORD_FILE
+    from dfrd_bench.records.store import RECORD_FILE
     from dfrd_bench.registry import ATTACKS
-    from dfrd_bench.verification import verify_run
+    from dfrd_bench.runs.request import names
+    from dfrd_bench.runs.verification import verify_run
 
     below = {run: [path.parent for path in sorted(run.rglob(RECORD_FILE))] for run in runs}
     if lacking := [str(run) for run, found in below.items() if not found]:
@@ -51,7 +52,7 @@ def verify(
     if not rerun and (attacks is not None or dataset is not None):
         raise DfrdBenchError("--attacks and --dataset say what to run again: give --rerun too.")
     folders = dict.fromkeys(folder for found in below.values() for folder in found)
-    chosen = None if attacks is None else list(ATTACKS.select(options.names(attacks)))
+    chosen = None if attacks is None else list(ATTACKS.select(names(attacks)))
     differing = 0
     for folder in folders:
         try:

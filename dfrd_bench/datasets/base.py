@@ -66,7 +66,12 @@ class Dataset(ABC):
 
         Results on the first images (`cifar10-first1000`) are kept, hashed and tabulated apart from those on all of them.
         """
-        return self.info.name if self.test_images is None else f"{self.info.name}-first{self.test_images}"
+        return self.task if self.test_images is None else f"{self.task}-first{self.test_images}"
+
+    @property
+    def task(self) -> str:
+        """`info.name`; known without any file."""
+        return self.info.name
 
     @property
     def num_classes(self) -> int:

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal
 from dfrd_bench.datasets.base import IMAGE_FOLDER, SHARED_PRESETS, Dataset
 from dfrd_bench.datasets.decoding import decode, look
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.files import file_name
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import DatasetInfo, ThreatModel
+from dfrd_bench.records.files import file_name
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".webp", ".tif", ".tiff"}
 LAYOUT = "PATH/train/CLASS/*.png (or .jpg, …) and PATH/test/CLASS/*"

@@ -50,6 +50,11 @@ class TinyImageNet(Dataset):
         self.data_dir = data_dir
 
     @property
+    def task(self) -> str:
+        """Known without the files."""
+        return "tiny-imagenet"
+
+    @property
     def num_classes(self) -> int:
         """200, known without the files."""
         return CLASSES
@@ -65,7 +70,7 @@ class TinyImageNet(Dataset):
         names = [words.get(wnid, wnid).split(",")[0].strip() for wnid in self._wnids]
         twice = {name for name in names if names.count(name) > 1}
         unique = (f"{name} ({wnid})" if name in twice else name for name, wnid in zip(names, self._wnids, strict=True))
-        return DatasetInfo(name="tiny-imagenet", shape=SHAPE, class_names=tuple(unique))
+        return DatasetInfo(name=self.task, shape=SHAPE, class_names=tuple(unique))
 
     def load(self, split: Literal["train", "test"]) -> LabelledImages:
         """The images of a split, by class and by file name within it; uint8.

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Literal
 from dfrd_bench.datasets.base import SHARED_PRESETS, Dataset
 from dfrd_bench.datasets.download import Remote, cache_folder, md5_of, obtain
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.files import write_atomically
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import DatasetInfo, ThreatModel
+from dfrd_bench.records.files import write_atomically
 
 CIFAR10_CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
 CIFAR100_CLASSES = """

@@ -46,8 +46,7 @@ class DivergenceAdversary:
         """
 
         def objective(images: Tensor) -> Tensor:
-            with self.problem.autocast():
-                logits = model(images)
+            logits = self.problem.precision.logits(model, images)
             value = kl_per_image(teacher_logits, logits)
             return value - self.gamma * kl_from_uniform_per_image(logits) if self.gamma else value
 
@@ -86,12 +85,13 @@ class EntropyAscent:
             x: images [N, C, H, W].
             generator: draws the start.
         """
-
-        def objective(images: Tensor) -> Tensor:
-            with self.problem.autocast():
-                logits = model(images)
-            return entropy_per_image(logits)
-
         noise = torch.randn(x.shape, generator=generator, device=x.device)
         with frozen(model):
-            return ascend(objective, x, eps=math.inf, step=self.step, steps=self.steps, start=x + START_NOISE * noise)
+            return ascend(
+                lambda images: entropy_per_image(self.problem.precision.logits(model, images)),
+                x,
+                eps=math.inf,
+                step=self.step,
+                steps=self.steps,
+                start=x + START_NOISE * noise,
+            )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal, cast
@@ -14,6 +13,7 @@ from dfrd_bench.distillation.adversaries import DivergenceAdversary
 from dfrd_bench.distillation.augmentation import augment
 from dfrd_bench.distillation.conversion import Distillation, PlainDistillation, RobustDistillation
 from dfrd_bench.distillation.losses import rslad, total_loss
+from dfrd_bench.distillation.schedules import cosine, set_learning_rate
 from dfrd_bench.method import Method, MethodConfig, param
 from dfrd_bench.problem import Problem
 
@@ -95,10 +95,8 @@ class Distiller(Method):
     def set_learning_rate(self, epoch: int) -> float:
         """Cosine decay from `lr` to 0 over the epochs after warm-up; returns the rate of this epoch."""
         total = max(self.recipe.epochs - self.recipe.warmup_epochs, 1)
-        done = max(epoch - self.recipe.warmup_epochs, 0)
-        rate = self.recipe.lr * (1 + math.cos(math.pi * done / total)) / 2
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        rate = self.recipe.lr * cosine(max(epoch - self.recipe.warmup_epochs, 0), total)
+        set_learning_rate(self.optimiser, rate)
         return rate
 
     def distill(self, images: Tensor) -> Tensor:
@@ -107,7 +105,7 @@ class Distiller(Method):
         self.student.train()
         with self.problem.autocast():
             with torch.no_grad():
-                teacher_logits = self.problem.teacher(x).float()
+                teacher_logits = self.problem.precision.logits(self.problem.teacher, x)
             terms = self.distillation(self.student, x, teacher_logits, self.rng)
         loss = total_loss(terms, "distillation")
         self.optimiser.zero_grad(set_to_none=True)

@@ -15,10 +15,15 @@ from dfrd_bench.errors import DfrdBenchError
 Reduction = Literal["batchmean", "mean"]
 
 
+def log_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """log softmax(z/T), in float32 at least, whatever the logits are in: [N, K] -> [N, K]."""
+    return F.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)) / temperature, dim=1)
+
+
 def kl_per_image(p_logits: Tensor, q_logits: Tensor, temperature: float = 1.0) -> Tensor:
     """KL(p, q) = Σ_k p_k log(p_k / q_k) per image, in float32: logits [N, K], [N, K] -> [N]."""
-    log_p = F.log_softmax(p_logits.float() / temperature, dim=1)
-    log_q = F.log_softmax(q_logits.float() / temperature, dim=1)
+    log_p = log_probabilities(p_logits, temperature)
+    log_q = log_probabilities(q_logits, temperature)
     return (log_p.exp() * (log_p - log_q)).sum(dim=1)
 
 
@@ -37,7 +42,7 @@ def kl(p_logits: Tensor, q_logits: Tensor, *, temperature: float = 1.0, reductio
 
 def kl_from_uniform_per_image(logits: Tensor) -> Tensor:
     """KL(U, f) = −log K − mean_k log f_k per image (FERD eq. 7 and 10): [N, K] -> [N]; 0 where f is uniform."""
-    log_f = F.log_softmax(logits.float(), dim=1)
+    log_f = log_probabilities(logits)
     return -log_f.mean(dim=1) - math.log(logits.shape[1])
 
 
@@ -51,7 +56,7 @@ def decoupled_kl(p_logits: Tensor, q_logits: Tensor, class_weights: Tensor) -> T
     s = class_weights / class_weights.sum(dim=1, keepdim=True)
     mean = (s * difference).sum(dim=1, keepdim=True)
     squared = (s * (difference - mean).square()).sum(dim=1) / 2
-    soft_cross_entropy = -(p_logits.float().softmax(dim=1) * F.log_softmax(q_logits.float(), dim=1)).sum(dim=1)
+    soft_cross_entropy = -(p_logits.float().softmax(dim=1) * log_probabilities(q_logits)).sum(dim=1)
     return (squared + soft_cross_entropy).mean()
 
 
@@ -61,8 +66,8 @@ def js(p_logits: Tensor, q_logits: Tensor, *, temperature: float = 1.0) -> Tenso
     As in Yin et al. 2020 (R_compete). Their released code has m and p the other way round and clips probabilities to
     [0.01, 0.99], which leaves no gradient for most classes once there are a hundred.
     """
-    log_p = F.log_softmax(p_logits.float() / temperature, dim=1)
-    log_q = F.log_softmax(q_logits.float() / temperature, dim=1)
+    log_p = log_probabilities(p_logits, temperature)
+    log_q = log_probabilities(q_logits, temperature)
     log_m = torch.logaddexp(log_p, log_q) - math.log(2)
     return ((log_p.exp() * (log_p - log_m)).sum(dim=1) + (log_q.exp() * (log_q - log_m)).sum(dim=1)).mean() / 2
 
@@ -78,7 +83,7 @@ def kl_where_agreed(teacher: Tensor, student: Tensor) -> Tensor:
 
 def entropy_per_image(logits: Tensor) -> Tensor:
     """−Σ_k p_k log p_k of the softmax: [N, K] -> [N]."""
-    log_p = F.log_softmax(logits.float(), dim=1)
+    log_p = log_probabilities(logits)
     return -(log_p.exp() * log_p).sum(dim=1)
 
 
@@ -93,7 +98,7 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> 
 
     Not `F.cross_entropy(label_smoothing=...)`, which spreads the smoothing over all K classes.
     """
-    log_p = F.log_softmax(logits.float(), dim=1)
+    log_p = log_probabilities(logits)
     on_label = log_p.gather(1, labels[:, None])[:, 0]
     others = (log_p.sum(dim=1) - on_label) / (logits.shape[1] - 1)
     return -((1 - smoothing) * on_label + smoothing * others).mean()

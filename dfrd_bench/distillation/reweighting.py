@@ -84,9 +84,7 @@ def probe(
     last = torch.empty(0)
 
     def logits_of(images: Tensor) -> Tensor:
-        with problem.autocast():
-            logits: Tensor = problem.teacher(images)
-        return logits.float()
+        return problem.precision.logits(problem.teacher, images)
 
     def watch(taken: int, images: Tensor) -> None:
         nonlocal last

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.metrics import confusion_matrix
-from dfrd_bench.record_files import PREDICTIONS_FILE, load_predictions
-from dfrd_bench.records import Predictions, Record
+from dfrd_bench.records.schema import Predictions, Record
+from dfrd_bench.records.store import PREDICTIONS_FILE, load_predictions
 
 
 @dataclass(frozen=True)

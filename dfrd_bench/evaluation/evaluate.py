@@ -21,7 +21,7 @@ from dfrd_bench.evaluation.summary import attack_record, evaluation_record
 from dfrd_bench.evaluation.unfinished import Unfinished, key_of
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import Precision, ThreatModel
-from dfrd_bench.records import AttackRecord, EvaluationRecord, Predictions
+from dfrd_bench.records.schema import AttackRecord, EvaluationRecord, Predictions
 from dfrd_bench.registry import ATTACKS
 
 BATCH_SIZE = 300

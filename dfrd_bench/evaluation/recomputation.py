@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dfrd_bench.evaluation.summary import attack_record, evaluation_record
-from dfrd_bench.records import EvaluationRecord, Predictions, Record
+from dfrd_bench.records.schema import EvaluationRecord, Predictions, Record
 
 CLOSE = 1e-12
 

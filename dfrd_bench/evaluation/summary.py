@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dfrd_bench.evaluation.metrics import confusion_matrix, metrics, per_class_accuracy, target_entropy
 from dfrd_bench.evaluation.statistics import bootstrap_intervals
-from dfrd_bench.records import AttackRecord, EvaluationRecord
+from dfrd_bench.records.schema import AttackRecord, EvaluationRecord
 
 
 def attack_record(

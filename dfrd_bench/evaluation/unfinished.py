@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.files import read_arrays, write_arrays
-from dfrd_bench.record_files import unfinished_file
+from dfrd_bench.records.files import read_arrays, write_arrays
+from dfrd_bench.records.store import unfinished_file
 
 KEY = "key"
 

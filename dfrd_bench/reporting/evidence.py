@@ -10,7 +10,7 @@ import numpy as np
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.correctness import Correctness, read_correctness
 from dfrd_bench.evaluation.paired import PairedBootstrap
-from dfrd_bench.records import Record
+from dfrd_bench.records.schema import Record
 
 Run = tuple[str, Record]
 """Where a record was found, and the record."""

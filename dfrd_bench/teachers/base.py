@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dfrd_bench.errors import DfrdBenchError, out_of_memory, unknown_name
 from dfrd_bench.problem import DatasetInfo, Precision
-from dfrd_bench.records import TeacherRecord
+from dfrd_bench.records.schema import TeacherRecord
 from dfrd_bench.registry import DATASETS, TEACHERS, Entry
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.problem import DatasetInfo
+from dfrd_bench.records.weights import fill, read_weights, sha256_of
 from dfrd_bench.students.base import build_network
 from dfrd_bench.teachers.base import Loaded, TeacherSource
-from dfrd_bench.weights import fill, read_weights, sha256_of
 
 
 def load_file(path: Path, info: DatasetInfo, architecture: str) -> Loaded:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.problem import DatasetInfo
+from dfrd_bench.records.weights import sha256_of
 from dfrd_bench.teachers.base import Loaded, TeacherSource
 from dfrd_bench.teachers.robustbench_files import models_folder, obtain
 from dfrd_bench.teachers.robustbench_import import robustbench as imported
 from dfrd_bench.teachers.robustbench_zoo import DATASETS, ZooModel, find, zoo
-from dfrd_bench.weights import sha256_of
 
 if TYPE_CHECKING:
     from torch import nn

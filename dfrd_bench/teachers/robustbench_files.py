@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.records.weights import check_safe
 from dfrd_bench.teachers.robustbench_zoo import ZooModel
-from dfrd_bench.weights import check_safe
 
 FOLDER_VARIABLE = "DFRD_BENCH_MODELS"
 HEAD = 512  # bytes; enough to tell what a file is

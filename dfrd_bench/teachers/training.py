@@ -15,6 +15,8 @@ from torch.nn import functional as F
 
 from dfrd_bench.attacks.projected_gradient import ascend, cross_entropy
 from dfrd_bench.distillation.augmentation import augment
+from dfrd_bench.distillation.losses import kl_per_image
+from dfrd_bench.distillation.schedules import one_cycle, set_learning_rate
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.method import MethodConfig, Progress, Resumable, param, silent
@@ -66,15 +68,15 @@ class Adversary:
         """Images of high cross-entropy, from a uniformly random start in the ball (Madry et al. 2018, section 2.1)."""
         noise = self.eps * (2 * torch.rand(x.shape, generator=self.generator, device=x.device) - 1)
         with evaluating(model):
-            return self._ascend(lambda images: cross_entropy(logits_of(model, images, self.precision), y), x, noise)
+            return self._ascend(lambda images: cross_entropy(self.precision.logits(model, images), y), x, noise)
 
     def against_clean(self, model: nn.Module, x: Tensor) -> Tensor:
         """Images whose prediction is far from x's in KL, from x + 0.001·N(0, I) (Zhang et al. 2019, algorithm 1)."""
         noise = 0.001 * torch.randn(x.shape, generator=self.generator, device=x.device)
         with evaluating(model):
             with torch.no_grad():
-                clean = logits_of(model, x, self.precision)
-            return self._ascend(lambda images: divergence(clean, logits_of(model, images, self.precision)), x, noise)
+                clean = self.precision.logits(model, x)
+            return self._ascend(lambda images: kl_per_image(clean, self.precision.logits(model, images)), x, noise)
 
     def _ascend(self, objective: Callable[[Tensor], Tensor], x: Tensor, noise: Tensor) -> Tensor:
         return ascend(objective, x, eps=self.eps, step=self.step, steps=self.steps, start=x + noise)
@@ -91,24 +93,12 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         model.train(before)
 
 
-def logits_of(model: nn.Module, x: Tensor, precision: Precision) -> Tensor:
-    """A forward pass at a precision; logits in float32, where losses are taken."""
-    with precision.autocast(x.device):
-        logits: Tensor = model(precision.images(x))
-    return logits.float()
-
-
-def divergence(clean: Tensor, adversarial: Tensor) -> Tensor:
-    """KL(softmax(clean) ‖ softmax(adversarial)) per image: [N, K], [N, K] -> [N]."""
-    return F.kl_div(adversarial.log_softmax(1), clean.log_softmax(1), reduction="none", log_target=True).sum(1)
-
-
 def adversarial_training_loss(
     model: nn.Module, x: Tensor, y: Tensor, adversary: Adversary, config: TeacherConfig
 ) -> Tensor:
     """Cross-entropy on adversarial examples (Madry et al. 2018, eq. 2.1)."""
     x_adv = adversary.against_label(model, x, y)
-    return F.cross_entropy(logits_of(model, x_adv, adversary.precision), y, label_smoothing=config.label_smoothing)
+    return F.cross_entropy(adversary.precision.logits(model, x_adv), y, label_smoothing=config.label_smoothing)
 
 
 def trades_loss(model: nn.Module, x: Tensor, y: Tensor, adversary: Adversary, config: TeacherConfig) -> Tensor:
@@ -117,9 +107,9 @@ def trades_loss(model: nn.Module, x: Tensor, y: Tensor, adversary: Adversary, co
     Both halves go through the network as one batch: BatchNorm's statistics are those of clean and adversarial images.
     """
     x_adv = adversary.against_clean(model, x)
-    clean, adversarial = logits_of(model, torch.cat([x, x_adv]), adversary.precision).chunk(2)
+    clean, adversarial = adversary.precision.logits(model, torch.cat([x, x_adv])).chunk(2)
     natural = F.cross_entropy(clean, y, label_smoothing=config.label_smoothing)
-    return natural + config.beta * divergence(clean, adversarial).mean()
+    return natural + config.beta * kl_per_image(clean, adversarial).mean()
 
 
 LOSSES = {"at": adversarial_training_loss, "trades": trades_loss}
@@ -156,13 +146,6 @@ class WeightAverage:
         """Restore what `state_dict` returned."""
         self.model.load_state_dict(state["model"])
         self.updates = state["updates"]
-
-
-def one_cycle(progress: float, warmup: float) -> float:
-    """Share of the highest learning rate at a progress in [0, 1]: a straight rise over `warmup`, then a cosine to 0."""
-    if progress < warmup:
-        return progress / warmup
-    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 
 class TeacherTraining(Resumable):
@@ -240,7 +223,8 @@ class TeacherTraining(Resumable):
         order = torch.randperm(len(images), generator=self.generator, device=self.device)
         for position, index in enumerate(order.tensor_split(self.batches)):
             steps = epoch * self.batches + position + 1
-            self._set_lr(config.lr * one_cycle(steps / (config.epochs * self.batches + 1), config.warmup))
+            progress = steps / (config.epochs * self.batches + 1)
+            set_learning_rate(self.optimizer, config.lr * one_cycle(progress, config.warmup))
             x = augment(images.floats(index), padding=config.padding, flip=self.mirrored, generator=self.generator)
             loss = LOSSES[config.method](self.model, x, images.labels[index], self.adversary, config)
             self.optimizer.zero_grad(set_to_none=True)
@@ -255,7 +239,3 @@ class TeacherTraining(Resumable):
                 f"Begin again with a lower learning rate (--set lr=…, now {config.lr}) and another --output."
             )
         return {"loss": loss_of_epoch}
-
-    def _set_lr(self, lr: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr

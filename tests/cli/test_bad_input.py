@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from dfrd_bench.methods import ferd
+from dfrd_bench.methods.data_free import ferd
 
+from dfrd_bench.records.weights import write_weights
 from dfrd_bench.registry import METHODS, TEACHERS
 from dfrd_bench.students.base import build_network
-from dfrd_bench.weights import write_weights
 
 FERD = ("run", "--method", "ferd", "--epochs", "1", *tiny.settings())
 
@@ -258,7 +258,7 @@ def test_memory_that_runs_out_anywhere_is_one_line(monkeypatch: pytest.MonkeyPat
     def full(*_: object, **__: object) -> None:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
-    monkeypatch.setattr("dfrd_bench.rehearsal.rehearse", full)
+    monkeypatch.setattr("dfrd_bench.runs.rehearsal.rehearse", full)
     outcome = tiny.command(*RUN, "--dry-run", "--quiet")
     assert outcome.code == 2
     assert re.fullmatch(r"Error: Memory ran out\. [^\n]+\n", outcome.err), outcome.err
@@ -268,6 +268,6 @@ def test_other_failures_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) ->
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr("dfrd_bench.rehearsal.rehearse", broken)
+    monkeypatch.setattr("dfrd_bench.runs.rehearsal.rehearse", broken)
     with pytest.raises(RuntimeError, match="a defect"):
         tiny.command(*RUN, "--dry-run", "--quiet")

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tiny
 
-from dfrd_bench.environment import describe_environment
-from dfrd_bench.files import read_arrays, write_arrays
 from dfrd_bench.observer import Observer
-from dfrd_bench.record_files import load_predictions, load_record
-from dfrd_bench.recorded_evaluation import evaluate_run
-from dfrd_bench.verification import verify_run
+from dfrd_bench.records.files import read_arrays, write_arrays
+from dfrd_bench.records.store import load_predictions, load_record
+from dfrd_bench.runs.environment import describe_environment
+from dfrd_bench.runs.reevaluation import evaluate_run
+from dfrd_bench.runs.verification import verify_run
 
 pytestmark = pytest.mark.usefixtures("few_digits")
 
@@ -63,7 +63,7 @@ def test_nothing_is_added_to_predictions_that_are_not_the_records(run: Path) -> 
 def test_an_attack_added_elsewhere_says_where_it_ran(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     evaluate_run(run, attacks=["fgsm"])
     elsewhere = describe_environment(tiny.CPU).model_copy(update={"device": "another machine"})
-    monkeypatch.setattr("dfrd_bench.measurement.describe_environment", lambda device: elsewhere)
+    monkeypatch.setattr("dfrd_bench.runs.measurement.describe_environment", lambda device: elsewhere)
     record = evaluate_run(run, attacks=["cw"])
     assert {name: attack.environment for name, attack in record.evaluation.attacks.items()} == {
         **dict.fromkeys(("clean", "pgd20", "fgsm")),

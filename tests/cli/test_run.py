@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from dfrd_bench.methods.ferd import FERD
-from dfrd_bench.methods.zskt import ZSKT
+from dfrd_bench.methods.data_free.ferd import FERD
+from dfrd_bench.methods.data_free.zskt import ZSKT
 from safetensors.torch import load_file
 
-from dfrd_bench import DfrdBenchError, epochs, experiment
+from dfrd_bench import DfrdBenchError, run
 from dfrd_bench.datasets.digits import Digits
-from dfrd_bench.record_files import load_predictions, load_record
-from dfrd_bench.records import Record
+from dfrd_bench.records.schema import Record
+from dfrd_bench.records.store import load_predictions, load_record
+from dfrd_bench.runs import epochs
 
 pytestmark = pytest.mark.usefixtures("few_digits")
 
@@ -255,7 +256,7 @@ class TestInterrupted:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr("dfrd_bench.measurement.measure", stop)
+            patch.setattr("dfrd_bench.runs.measurement.measure", stop)
             assert tiny.command(*arguments(results, epochs=3)).code == 130
         with monkeypatch.context() as patch:
             patch.setattr(FERD, "train_epoch", lambda *_: pytest.fail("trained again"))
@@ -303,7 +304,7 @@ def test_a_setting_that_states_the_default_finds_the_finished_run(tmp_path: Path
 def test_the_python_api_finds_the_run_of_the_command_line(tmp_path: Path) -> None:
     assert tiny.command(*arguments(tmp_path, epochs=1, attacks="clean"), "--quiet").code == 0
     pairs = [pair.split("=") for pair in tiny.settings()[1::2]]
-    found = experiment.run(
+    found = run(
         "ferd", results=tmp_path, attacks=["clean"], settings={k: int(v) for k, v in pairs}, epochs=1, device="cpu"
     )
     assert found.cached
@@ -312,7 +313,7 @@ def test_the_python_api_finds_the_run_of_the_command_line(tmp_path: Path) -> Non
 
 def test_an_argument_that_does_not_exist_gets_the_nearest() -> None:
     with pytest.raises(DfrdBenchError, match=r"Unknown argument of run 'epoch'\. Did you mean 'epochs'"):
-        experiment.run("ferd", epoch=3)
+        run("ferd", epoch=3)
 
 
 def test_the_digits_are_the_same_900_test_images_every_time(monkeypatch: pytest.MonkeyPatch) -> None:

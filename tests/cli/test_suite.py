@@ -10,10 +10,12 @@ import pytest
 import tiny
 
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.record_files import find_records, load_record
+from dfrd_bench.records.store import find_records, load_record
+from dfrd_bench.records.suites import load_suite, suite_names
 from dfrd_bench.registry import DATASETS
 from dfrd_bench.reporting.published import published_table
-from dfrd_bench.suites import check_suite, load_suite, parse_seeds, suite_names
+from dfrd_bench.runs.plan import check_suite, parse_seeds
+from dfrd_bench.runs.request import Request
 
 SMALL = "epochs: 1, batch_size: 16, warmup_epochs: 0, synthesis_steps: 2, distillation_steps: 2"
 
@@ -21,7 +23,7 @@ SMALL = "epochs: 1, batch_size: 16, warmup_epochs: 0, synthesis_steps: 2, distil
 @pytest.mark.parametrize("name", suite_names())
 @pytest.mark.parametrize("dataset", DATASETS.names()[:1])
 def test_every_suite_of_the_package_can_be_run(name: str, dataset: str) -> None:
-    check_suite(load_suite(name), dataset, "default")
+    check_suite(load_suite(name), Request(dataset=dataset))
 
 
 @pytest.mark.parametrize(
@@ -89,11 +91,11 @@ def test_wrong_names_are_found_before_the_first_run(tmp_path: Path) -> None:
 def test_precision_and_compilation_are_those_of_every_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, Any]] = []
 
-    def run(method: str, dataset: str, **request: Any) -> None:
-        asked.append(request)
+    def fulfil(request: Request, *_: object) -> None:
+        asked.append(vars(request))
         raise DfrdBenchError("enough")
 
-    monkeypatch.setattr("dfrd_bench.experiment.run", run)
+    monkeypatch.setattr("dfrd_bench.runs.run.fulfil", fulfil)
     arguments = ("--precision", "bf16", "--compile", "--teacher", "checkpoint:x", "--results", tmp_path)
     assert tiny.command("suite", "layer", *arguments).code == 2
     assert [(r["precision"], r["compile"], r["teacher"]) for r in asked] == [("bf16", True, "checkpoint:x")] * 3
@@ -104,11 +106,11 @@ def test_a_run_for_which_memory_is_short_does_not_end_the_others(
 ) -> None:
     tried: list[str] = []
 
-    def run(method: str, *_: object, **__: object) -> None:
-        tried.append(method)
-        raise MemoryError("CUDA out of memory") if method == "cmi" else DfrdBenchError("another reason")
+    def fulfil(request: Request, *_: object) -> None:
+        tried.append(str(request.method))
+        raise MemoryError("CUDA out of memory") if request.method == "cmi" else DfrdBenchError("another reason")
 
-    monkeypatch.setattr("dfrd_bench.experiment.run", run)
+    monkeypatch.setattr("dfrd_bench.runs.run.fulfil", fulfil)
     outcome = tiny.command("suite", "main", "--results", tmp_path)
     assert len(tried) == 6
     assert "6 of 6 runs failed" in outcome.err

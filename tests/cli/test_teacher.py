@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import tiny
 
-from dfrd_bench import epochs
 from dfrd_bench.evaluation import evaluate
-from dfrd_bench.files import read_arrays
-from dfrd_bench.record_files import load_record
-from dfrd_bench.teacher_experiment import train_teacher
+from dfrd_bench.records.files import read_arrays
+from dfrd_bench.records.store import load_record
+from dfrd_bench.runs import epochs
+from dfrd_bench.runs.teacher import train_teacher
 from dfrd_bench.teachers.training import TeacherTraining
 
 pytestmark = pytest.mark.usefixtures("few_digits")
@@ -161,7 +161,7 @@ class TestFinished:
 
     def test_from_python_it_is_the_same(self, trained: tiny.Outcome) -> None:
         settings = {"epochs": 2, "inner_steps": 1, "batch_size": 30}
-        found = train_teacher("digits", architecture="wrn-10-1", settings=settings, attacks=["clean"], device="cpu")
+        found = train_teacher("digits", student="wrn-10-1", settings=settings, attacks=["clean"], device="cpu")
         assert found.cached
         assert (found.weights, found.folder, found.record) == (WEIGHTS, RECORD, load_record(RECORD))
 

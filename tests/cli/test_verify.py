@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tiny
 
-from dfrd_bench.files import read_arrays, write_arrays
-from dfrd_bench.record_files import load_record
+from dfrd_bench.records.files import read_arrays, write_arrays
+from dfrd_bench.records.store import load_record
 
 pytestmark = pytest.mark.usefixtures("few_digits")
 
@@ -64,8 +64,8 @@ def test_an_attack_without_predictions_is_named(run: Path) -> None:
 def test_predictions_the_weights_do_not_give_are_found_by_attacking_again(run: Path) -> None:
     """A forger who keeps record and predictions consistent is caught by the weights."""
     from dfrd_bench.evaluation.recomputation import recomputed
-    from dfrd_bench.record_files import load_predictions, save_record
-    from dfrd_bench.records import Predictions
+    from dfrd_bench.records.schema import Predictions
+    from dfrd_bench.records.store import load_predictions, save_record
 
     record, predictions = load_record(run), load_predictions(run)
     better = {name: values.copy() for name, values in predictions.attacks.items()}

@@ -20,8 +20,8 @@ from dfrd_bench.datasets import tiny_imagenet
 from dfrd_bench.datasets.base import Dataset, open_dataset
 from dfrd_bench.datasets.download import Remote, cache_folder, obtain
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.records.weights import write_weights
 from dfrd_bench.students.base import build_network
-from dfrd_bench.weights import write_weights
 
 
 class TestCifar:

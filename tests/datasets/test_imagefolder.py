@@ -17,9 +17,9 @@ from PIL import Image
 from dfrd_bench.datasets.base import open_dataset
 from dfrd_bench.datasets.imagefolder import ImageFolder
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.record_files import load_record
+from dfrd_bench.records.store import load_record
+from dfrd_bench.records.weights import write_weights
 from dfrd_bench.students.base import build_network
-from dfrd_bench.weights import write_weights
 
 TRAIN = (
     *("teacher", "train", "--arch", "wrn-10-1", "--epochs", "1"),
@@ -225,7 +225,7 @@ class TestCommands:
     def test_a_run_is_recorded_found_again_and_added_to(
         self, birds: Path, teacher: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("dfrd_bench.reporting.samples.draw_samples", lambda *_, **__: None)
+        monkeypatch.setattr("dfrd_bench.reporting.figures.samples.draw_samples", lambda *_, **__: None)
         dataset = ("--dataset", f"imagefolder:{birds}", "--test-images", "4")
         words = ("run", "--method", "zskt", "--epochs", "1", "--student", "wrn-10-1", *teacher, *dataset, "--quiet")
         few = ("--set", "batch_size=8", "--set", "distillation_steps=2", "--set", "generator_width=8")
@@ -287,7 +287,7 @@ class TestCommands:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr("dfrd_bench.measurement.measure", stop)
+            patch.setattr("dfrd_bench.runs.measurement.measure", stop)
             assert tiny.command(*words).code == 130
         path = birds / "train" / "auk" / "000.png"
         before = path.read_bytes()

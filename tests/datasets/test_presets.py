@@ -10,7 +10,8 @@ from dfrd_bench.datasets.base import Dataset, open_dataset
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.method import MethodConfig
 from dfrd_bench.registry import DATASETS, METHODS, STUDENTS
-from dfrd_bench.request import Request, resolve_config
+from dfrd_bench.runs.preparation import resolve_config
+from dfrd_bench.runs.request import Request
 from dfrd_bench.settings import validated
 from dfrd_bench.teachers.training import TeacherConfig
 

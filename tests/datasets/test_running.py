@@ -10,9 +10,9 @@ import tiny
 
 from dfrd_bench.datasets import tiny_imagenet
 from dfrd_bench.datasets.download import Remote
-from dfrd_bench.record_files import find_records
+from dfrd_bench.records.store import find_records
+from dfrd_bench.records.weights import write_weights
 from dfrd_bench.students.base import build_network
-from dfrd_bench.weights import write_weights
 
 CLASSES = {"cifar10": 10, "cifar100": 100, "svhn": 10, "tiny-imagenet": 200}
 

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from dfrd_bench.attacks.verdict import AttackWarning
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.evaluate import evaluate_model
-from dfrd_bench.files import read_arrays, write_arrays
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import ThreatModel
-from dfrd_bench.records import EvaluationRecord, Predictions
+from dfrd_bench.records.files import read_arrays, write_arrays
+from dfrd_bench.records.schema import EvaluationRecord, Predictions
 from dfrd_bench.registry import ATTACKS
 
 THREAT = ThreatModel(eps=0.03, step=0.0075)

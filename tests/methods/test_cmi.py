@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 import toy
-from dfrd_bench.methods.cmi import CMI
+from dfrd_bench.methods.data_free.cmi import CMI
 
 from dfrd_bench.distillation.losses import kl
 from dfrd_bench.errors import DfrdBenchError

@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 import toy
-from dfrd_bench.methods.deepinv import DeepInv
+from dfrd_bench.methods.data_free.deepinv import DeepInv
 from torch.nn import functional as F
 
 from dfrd_bench.distillation.batchnorm import BatchNormStatistics

@@ -8,11 +8,11 @@ import pytest
 import tiny
 import torch
 import toy
-from dfrd_bench.methods.dfhl import DFHL
+from dfrd_bench.methods.data_free.dfhl import DFHL
 from pydantic import ValidationError
 
 from dfrd_bench.distillation.losses import kl
-from dfrd_bench.request import budget_of
+from dfrd_bench.runs.preparation import budget_of
 
 SMALL = {"warmup_epochs": 0}
 

@@ -6,7 +6,7 @@ import pytest
 import tiny
 import torch
 import toy
-from dfrd_bench.methods.fast import Fast
+from dfrd_bench.methods.data_free.fast import Fast
 
 from dfrd_bench.errors import DfrdBenchError
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from dfrd_bench.methods.ferd import FERD, FERDConfig
+from dfrd_bench.methods.data_free.ferd import FERD, FERDConfig
 from scipy.special import log_softmax, softmax
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from dfrd_bench.methods.zskt import ZSKT, ZSKTConfig
+from dfrd_bench.methods.data_free.zskt import ZSKT, ZSKTConfig
 from scipy.special import softmax
 
 from dfrd_bench.problem import Problem

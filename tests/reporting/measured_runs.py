@@ -10,8 +10,8 @@ import numpy as np
 from table_records import make_record
 
 from dfrd_bench.evaluation.summary import attack_record
-from dfrd_bench.record_files import save_record
-from dfrd_bench.records import EvaluationRecord, Predictions, Record
+from dfrd_bench.records.schema import EvaluationRecord, Predictions, Record
+from dfrd_bench.records.store import save_record
 
 CLASSES, PER_CLASS = 10, 60
 LABELS = np.arange(CLASSES * PER_CLASS) % CLASSES

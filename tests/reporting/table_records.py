@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dfrd_bench.problem import DatasetInfo, ThreatModel
-from dfrd_bench.records import (
+from dfrd_bench.records.schema import (
     AttackRecord,
     DatasetRecord,
     EnvironmentRecord,

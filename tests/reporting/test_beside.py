@@ -14,10 +14,10 @@ from table_records import make_record, write_record
 
 from dfrd_bench import DfrdBenchError
 from dfrd_bench.cli.table import FORMATS, table
-from dfrd_bench.records import Record
-from dfrd_bench.reporting.beside import beside, published_rows
-from dfrd_bench.reporting.layout import Column, ResultTable, Row
-from dfrd_bench.reporting.tables import build_tables
+from dfrd_bench.records.schema import Record
+from dfrd_bench.reporting.tables.beside import beside, published_rows
+from dfrd_bench.reporting.tables.build import build_tables
+from dfrd_bench.reporting.tables.layout import Column, ResultTable, Row
 
 PGD = Column("pgd20", "average")
 NUMBERS: dict[str, Any] = {"pgd20": (0.5, 0.25, 0.3)}

@@ -17,11 +17,11 @@ from table_records import make_record, write_record
 
 from dfrd_bench.cli.compare import STYLES
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.record_files import load_record, save_record
-from dfrd_bench.records import Predictions
-from dfrd_bench.reporting import comparison_text
-from dfrd_bench.reporting.comparison import Comparison, Line, compare_runs
-from dfrd_bench.reporting.layout import Column
+from dfrd_bench.records.schema import Predictions
+from dfrd_bench.records.store import load_record, save_record
+from dfrd_bench.reporting.comparison import text as comparison_text
+from dfrd_bench.reporting.comparison.differences import Comparison, Line, compare_runs
+from dfrd_bench.reporting.tables.layout import Column
 
 
 @pytest.fixture

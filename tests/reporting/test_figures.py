@@ -10,8 +10,8 @@ import pytest
 import tiny
 from measured_runs import measured
 
-from dfrd_bench.records import Record
-from dfrd_bench.reporting.figures import confusion_figure
+from dfrd_bench.records.schema import Record
+from dfrd_bench.reporting.figures.confusion import confusion_figure
 
 SIGNATURES = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 

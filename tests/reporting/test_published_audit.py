@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from dfrd_bench.reporting.published import Entry, published
-from dfrd_bench.reporting.published_audit import (
+from dfrd_bench.reporting.audit.published import (
     audit_published,
     printed_changes,
     repeated_cells,
     second_marks,
 )
+from dfrd_bench.reporting.published import Entry, published
 
 
 def entry(value: str, **others: str) -> Entry:

@@ -11,9 +11,9 @@ from table_records import make_record
 
 from dfrd_bench.evaluation.audit import Finding
 from dfrd_bench.evaluation.summary import attack_record
-from dfrd_bench.record_files import save_record
-from dfrd_bench.records import Predictions, Record
-from dfrd_bench.reporting.record_audit import audit_runs
+from dfrd_bench.records.schema import Predictions, Record
+from dfrd_bench.records.store import save_record
+from dfrd_bench.reporting.audit.recorded import audit_runs
 
 LABELS = np.arange(900) % 10
 LOST = {"clean": 0.1, "fgsm": 0.3, "pgd20": 0.4, "cw": 0.45, "autoattack": 0.5}

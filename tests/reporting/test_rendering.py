@@ -12,10 +12,10 @@ from rich.console import Console
 from table_records import make_record
 
 from dfrd_bench import DfrdBenchError
-from dfrd_bench.reporting.layout import ResultTable
-from dfrd_bench.reporting.rendering import FORMATS, escape_latex, render
-from dfrd_bench.reporting.tables import build_tables
-from dfrd_bench.reporting.terminal import renderable
+from dfrd_bench.reporting.tables.build import build_tables
+from dfrd_bench.reporting.tables.layout import ResultTable
+from dfrd_bench.reporting.tables.rendering import FORMATS, escape_latex, render
+from dfrd_bench.reporting.tables.terminal import renderable
 
 ATTACKS = ("clean", "fgsm", "pgd20", "cw", "autoattack")
 NASTY = r"a_b%&$#{x}~^\|<b>*`[red]∞±" + "\x1b[31m\n"

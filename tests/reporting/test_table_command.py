@@ -14,7 +14,8 @@ from table_records import make_record, write_record
 
 from dfrd_bench import DfrdBenchError
 from dfrd_bench.cli.table import FORMATS, table
-from dfrd_bench.reporting import rendering, runs
+from dfrd_bench.reporting import found
+from dfrd_bench.reporting.tables import rendering
 
 
 def invoke(*arguments: object) -> Result:
@@ -108,7 +109,7 @@ def test_how_to_record_a_teacher_is_said_in_full(tmp_path: Path) -> None:
 def test_a_shipped_teacher_stands_in_for_a_missing_record(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "files", lambda package: tmp_path)
+    monkeypatch.setattr(found, "files", lambda package: tmp_path)
     assert "No record of teacher wrn-teacher" in invoke(results, "--teacher").stdout
     (tmp_path / "weights").mkdir()
     shipped = tmp_path / "weights" / "wrn-teacher.record.json"
@@ -128,8 +129,8 @@ def test_a_shipped_teacher_stands_in_for_a_missing_record(
 
 
 def test_a_teacher_that_is_a_path_is_not_looked_for_in_the_package() -> None:
-    assert runs.shipped_teacher("/etc/../x") is None
-    assert runs.shipped_teacher("../weights/x") is None
+    assert found.shipped_teacher("/etc/../x") is None
+    assert found.shipped_teacher("../weights/x") is None
 
 
 @pytest.mark.parametrize("style", FORMATS)

@@ -10,10 +10,10 @@ import pytest
 from table_records import make_record
 
 from dfrd_bench import DfrdBenchError
-from dfrd_bench.records import Record
-from dfrd_bench.reporting.comparability import level
-from dfrd_bench.reporting.layout import Cell, Column, ResultTable, display_name
-from dfrd_bench.reporting.tables import build_tables
+from dfrd_bench.records.schema import Record
+from dfrd_bench.reporting.tables.build import build_tables
+from dfrd_bench.reporting.tables.comparability import level
+from dfrd_bench.reporting.tables.layout import Cell, Column, ResultTable, display_name
 
 PGD = {metric: Column("pgd20", metric) for metric in ("average", "worst_class", "worst_10", "nsd")}
 

@@ -14,12 +14,12 @@ from measured_runs import LABELS, measured, right_on
 from rich.console import Console
 from table_records import make_record, write_record
 
-from dfrd_bench.records import Record
+from dfrd_bench.records.schema import Record
 from dfrd_bench.reporting.evidence import predictions_beside_records
-from dfrd_bench.reporting.layout import Cell, Column, ResultTable
-from dfrd_bench.reporting.rendering import render
-from dfrd_bench.reporting.tables import build_tables
-from dfrd_bench.reporting.terminal import renderable
+from dfrd_bench.reporting.tables.build import build_tables
+from dfrd_bench.reporting.tables.layout import Cell, Column, ResultTable
+from dfrd_bench.reporting.tables.rendering import render
+from dfrd_bench.reporting.tables.terminal import renderable
 
 AVERAGE, WORST = Column("pgd20", "average"), Column("pgd20", "worst_class")
 Run = tuple[str, Record]

@@ -22,8 +22,8 @@ from dfrd_bench.distillation.batchnorm import BatchNormStatistics
 from dfrd_bench.distillation.split import SplitTeacher
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.problem import DatasetInfo, Precision, ThreatModel
-from dfrd_bench.recorded import recorded_network
-from dfrd_bench.records import ExperimentSpec, Record
+from dfrd_bench.records.schema import ExperimentSpec, Record
+from dfrd_bench.runs.subject import recorded_network
 from dfrd_bench.teachers.base import Teacher, load_teacher
 from dfrd_bench.teachers.robustbench_files import models_folder
 from dfrd_bench.teachers.robustbench_import import robustbench

@@ -19,6 +19,8 @@ from dfrd_bench.attacks.clean import clean
 from dfrd_bench.attacks.projected_gradient import pgd20
 from dfrd_bench.datasets.digits import Digits
 from dfrd_bench.distillation.augmentation import augment
+from dfrd_bench.distillation.losses import kl_per_image
+from dfrd_bench.distillation.schedules import one_cycle
 from dfrd_bench.evaluation.evaluate import predict_under_attack
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import DatasetInfo, Precision, ThreatModel
@@ -30,11 +32,9 @@ from dfrd_bench.teachers.training import (
     TeacherTraining,
     WeightAverage,
     adversarial_training_loss,
-    divergence,
-    one_cycle,
     trades_loss,
 )
-from dfrd_bench.untouched import difference
+from dfrd_bench.testing.untouched import difference
 
 CPU = torch.device("cpu")
 EPS = 0.1
@@ -88,8 +88,8 @@ class TestLosses:
 
     def test_trades_gradient_flows_through_both_predictions(self) -> None:
         z, w = torch.randn(2, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-        assert torch.autograd.gradcheck(divergence, (z.requires_grad_(), w.requires_grad_()))
-        assert divergence(z, z).abs().max() < 1e-12
+        assert torch.autograd.gradcheck(kl_per_image, (z.requires_grad_(), w.requires_grad_()))
+        assert kl_per_image(z, z).abs().max() < 1e-12
 
     def test_adversarial_training_is_smoothed_cross_entropy_on_the_attacked_images(self, fixed: Fixed) -> None:
         (x, y), model = batch(), network().eval()
@@ -113,7 +113,7 @@ class TestInnerAttack:
         if aim == "label":
             gained, by_chance = (nn.functional.cross_entropy(z, y, reduction="none") for z in (attacked, noisy))
         else:
-            gained, by_chance = divergence(clean, attacked), divergence(clean, noisy)
+            gained, by_chance = kl_per_image(clean, attacked), kl_per_image(clean, noisy)
         assert (x_adv - x).abs().max() <= EPS + 1e-6
         assert x_adv.min() >= 0
         assert x_adv.max() <= 1

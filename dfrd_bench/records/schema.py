@@ -1,0 +1,159 @@
+"""What there is to know of a finished run: its spec, its record and its predictions, validated."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dfrd_bench.problem import DatasetInfo, PrecisionName, ThreatModel
+from dfrd_bench.records.files import file_name
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LABEL_LENGTH = 100  # of a variant in a folder's name, which may have 255 bytes
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Interval = tuple[float, float]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class TeacherRecord(_Data):
+    """Which network was the teacher, down to its weights."""
+
+    name: str
+    architecture: str
+    sha256: str
+
+
+class DatasetRecord(_Data):
+    """Which images were tested on."""
+
+    info: DatasetInfo
+    test_images: int = Field(ge=1)
+    test_digest: str
+
+
+class ExperimentSpec(_Data):
+    """Everything that can change a run's numbers, resolved: no default is left to look up elsewhere.
+
+    Attributes:
+        kind: "student" for a data-free run, "teacher" for a teacher itself, evaluated or trained as well.
+        method: name in the method registry ("teacher" for a teacher).
+        variant: a short label for tables, e.g. "default" or "utae=false"; not part of the hash.
+        provider: distribution and version that provide the method.
+        config: every hyper-parameter of the method, or of a teacher's training.
+        compiled: whether the student was trained as compiled by `torch.compile`, which rounds differently.
+    """
+
+    kind: Literal["student", "teacher"] = "student"
+    method: str
+    variant: str = "default"
+    provider: str
+    config: dict[str, Any]
+    dataset: str
+    teacher: TeacherRecord
+    student: str
+    threat: ThreatModel
+    precision: PrecisionName
+    compiled: bool = False
+    seed: int = Field(ge=0)
+
+    def digest(self) -> str:
+        """Eight hexadecimal digits that change whenever anything but the variant's label does."""
+        content = self.model_dump(mode="json", exclude={"variant"} if self.compiled else {"variant", "compiled"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+    def folder(self, results: Path) -> Path:
+        """The run's folder below a results folder: dataset/teacher/student/method/variant-seed-hash."""
+        leaf = f"{self.variant[:LABEL_LENGTH]}-seed{self.seed}-{self.digest()}"
+        parts = (self.dataset, self.teacher.name, self.student, self.method, leaf)
+        return results.joinpath(*(file_name(part) for part in parts))
+
+
+class EnvironmentRecord(_Data):
+    """Where it ran."""
+
+    python: str
+    packages: dict[str, str]
+    device: str
+    threads: int
+    platform: str
+    git_commit: str | None
+
+
+class AttackRecord(_Data):
+    """What one attack did to the network.
+
+    Attributes:
+        parameters: the attack's settings.
+        confusion: counts, true class by predicted class.
+        per_class: share still correct per true class; null for a class without images.
+        average, worst_class, worst_10, nsd: see `dfrd_bench.evaluation.metrics`; nsd is null when undefined.
+        target_entropy: how evenly the classes are taken for the true one, see `dfrd_bench.evaluation.metrics`; null where
+            nothing is misclassified, and in records older than this field.
+        intervals: 95% bootstrap interval per metric.
+        seconds: wall time.
+        environment: where the attack ran, if it was added to the record later and not where the rest ran.
+    """
+
+    parameters: dict[str, Any]
+    confusion: list[list[int]]
+    per_class: list[Fraction | None]
+    average: Fraction
+    worst_class: Fraction
+    worst_10: Fraction
+    nsd: float | None
+    target_entropy: Fraction | None = None
+    intervals: dict[str, Interval | None]
+    seconds: float = Field(ge=0)
+    environment: EnvironmentRecord | None = None
+
+
+class EvaluationRecord(_Data):
+    """Every attack run on the network, with one seed, on one set of test images."""
+
+    seed: int
+    attacks: dict[str, AttackRecord]
+    worst_case: Fraction
+
+
+class TrainingRecord(_Data):
+    """How the training went; peak_memory_bytes is the process's on a CPU, the allocator's on a GPU."""
+
+    epochs: int
+    seconds: float
+    peak_memory_bytes: int
+    last: dict[str, float]
+
+
+class Record(_Data):
+    """The whole truth about one run; `predictions.npz` beside it holds what every number was computed from."""
+
+    schema_version: Literal[1] = 1
+    created: str
+    spec: ExperimentSpec
+    dataset: DatasetRecord
+    evaluation: EvaluationRecord
+    training: TrainingRecord | None
+    weights_sha256: str
+    parameters: int
+    environment: EnvironmentRecord
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """True labels [N] and, per attack, predicted classes [N] of the test images in their fixed order."""
+
+    labels: NDArray[np.int64]
+    attacks: dict[str, NDArray[np.int64]]

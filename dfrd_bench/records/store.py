@@ -1,0 +1,157 @@
+"""What a finished run leaves behind: the files in its folder, written, read, and found again."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.records.files import file_name, read_arrays, write_arrays, write_atomically
+from dfrd_bench.records.schema import Predictions, Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+RECORD_FILE = "record.json"
+PREDICTIONS_FILE = "predictions.npz"
+WEIGHTS_FILE = "student.safetensors"
+TEACHER_SUFFIX = ".safetensors"  # of the weights of a teacher trained here; its record lies beside them
+RECORD_SUFFIX = ".record"
+UNFINISHED_FOLDER = "evaluation"  # what a stopped evaluation keeps, until the record is there
+RERUN_FOLDER = "rerun"  # what a stopped `verify --rerun` keeps, apart from what it is to check
+
+
+def teacher_folder(weights: Path) -> Path:
+    """The folder of a trained teacher's record: X.record beside X.safetensors."""
+    return weights.with_suffix(RECORD_SUFFIX)
+
+
+def save_record(folder: Path, record: Record, predictions: Predictions) -> None:
+    """Write predictions and then the record, and drop what a stopped evaluation kept of its attacks.
+
+    A folder is a finished run once record.json is there.
+    """
+    import numpy as np
+
+    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
+    Record.model_validate_json(text)
+    arrays = {f"attack_{name}": values.astype(np.int16) for name, values in predictions.attacks.items()}
+    write_arrays(folder / PREDICTIONS_FILE, {"labels": predictions.labels.astype(np.int16), **arrays})
+    write_atomically(folder / RECORD_FILE, text.encode())
+    drop_unfinished(folder / UNFINISHED_FOLDER, record.evaluation.attacks)
+
+
+def unfinished_file(folder: Path, attack: str) -> Path:
+    """Where a stopped evaluation keeps what it has of an attack."""
+    return folder / f"{file_name(attack)}.npz"
+
+
+def drop_unfinished(folder: Path, attacks: Iterable[str]) -> None:
+    """Remove what a stopped evaluation kept of attacks that are done, and the folder if that was all."""
+    for attack in attacks:
+        unfinished_file(folder, attack).unlink(missing_ok=True)
+    with suppress(OSError):  # there is none, or other attacks wait in it
+        folder.rmdir()
+
+
+def load_record(folder: Path) -> Record:
+    """Read and validate `record.json` of a run's folder.
+
+    Raises:
+        DfrdBenchError: there is none, or it is not a valid record.
+    """
+    path = folder / RECORD_FILE
+    try:
+        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DfrdBenchError(f"No record in {folder}: {RECORD_FILE} is missing.") from error
+    except NotADirectoryError as error:
+        raise DfrdBenchError(f"{folder} is a file: name the folder of the run.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DfrdBenchError(f"Cannot read {path}: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise DfrdBenchError(f"{path} is not a valid record: {where}: {first['msg']}.") from error
+
+
+def load_predictions(folder: Path, attacks: Collection[str] | None = None) -> Predictions:
+    """Read `predictions.npz` of a run's folder, or only what it says about some attacks.
+
+    Raises:
+        DfrdBenchError: it is missing or damaged.
+    """
+    import numpy as np
+
+    def wanted(name: str) -> bool:
+        return attacks is None or name.removeprefix("attack_") in attacks
+
+    read = read_arrays(folder / PREDICTIONS_FILE, "labels", wanted=wanted)
+    arrays = {name: values.astype(np.int64) for name, values in read.items()}
+    labels = arrays.pop("labels")
+    return Predictions(labels, {name.removeprefix("attack_"): values for name, values in arrays.items()})
+
+
+def find_records(results: Path) -> Iterator[tuple[Path, Record | DfrdBenchError]]:
+    """Every run folder below a folder, in order of path, with its record or what is wrong with it.
+
+    Raises:
+        DfrdBenchError: the folder does not exist.
+    """
+    if not results.is_dir():
+        raise DfrdBenchError(f"There is no results folder {results}.")
+    for path in sorted(results.rglob(RECORD_FILE)):
+        try:
+            yield path.parent, load_record(path.parent)
+        except DfrdBenchError as error:
+            yield path.parent, error
+
+
+FRAME_COLUMNS = [
+    *("dataset", "teacher", "student", "kind", "method", "variant", "seed", "num_classes"),
+    *("attack", "metric", "value", "low", "high", "run"),
+]
+
+
+def load_results(results: str | Path) -> pd.DataFrame:
+    """All records below a folder as one long-form frame, a row per run, attack and metric.
+
+    Values are fractions; nsd is NaN where undefined; `low` and `high` bound the 95% interval. The metric `worst_case`
+    belongs to the attack "all". Invalid records are skipped with a warning in the log.
+
+    Raises:
+        DfrdBenchError: the folder does not exist.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for folder, record in find_records(Path(results)):
+        if isinstance(record, DfrdBenchError):
+            log.warning("Skipped: %s", record)
+        else:
+            rows.extend(record_rows(record, str(folder)))
+    return pd.DataFrame(rows, columns=FRAME_COLUMNS)
+
+
+def record_rows(record: Record, run: str) -> Iterator[dict[str, Any]]:
+    """The rows of one record in the long-form frame."""
+    spec = record.spec
+    common = {
+        **{"dataset": spec.dataset, "teacher": spec.teacher.name, "student": spec.student, "kind": spec.kind},
+        **{"method": spec.method, "variant": spec.variant, "seed": spec.seed, "run": run},
+        "num_classes": record.dataset.info.num_classes,
+    }
+    for attack, result in record.evaluation.attacks.items():
+        for metric in ("average", "worst_class", "worst_10", "nsd"):
+            value = getattr(result, metric)
+            low, high = result.intervals.get(metric) or (None, None)
+            yield {**common, "attack": attack, "metric": metric, "value": value, "low": low, "high": high}
+    worst = record.evaluation.worst_case
+    yield {**common, "attack": "all", "metric": "worst_case", "value": worst, "low": None, "high": None}

@@ -1,0 +1,1 @@
+"""Numbers that cannot be or do not fit together: recorded ones and the papers'."""

@@ -1,0 +1,1 @@
+"""Runs on the same test images, difference by difference."""

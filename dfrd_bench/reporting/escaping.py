@@ -1,0 +1,44 @@
+"""Text from records and plugins, made safe for the format it is printed in."""
+
+from __future__ import annotations
+
+import html
+import re
+
+_LATEX = str.maketrans(
+    {
+        **{c: f"\\{c}" for c in "&%$#_{}"},
+        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+        **{"<": "$<$", ">": "$>$", "|": "$|$", "±": r"$\pm$", "∞": r"$_\infty$", "ε": r"$\varepsilon$"},
+        **{
+            "↑": r"$\uparrow$",
+            "↓": r"$\downarrow$",
+            "–": r"\textendash{}",
+            "·": r"$\cdot$",
+            "†": r"$^\dagger$",
+            "≥": r"$\geq$",
+            '"': "''",
+            "`": r"\textasciigrave{}",
+        },
+    }
+)
+
+
+def printable(text: str) -> str:
+    """The text without characters that could move a terminal's cursor or break a table's row."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def escape_latex(text: str) -> str:
+    """The text with every character LaTeX would read as a command, or could not set, replaced."""
+    return printable(text).translate(_LATEX).replace("--", "-{}-")
+
+
+def escape_markdown(text: str) -> str:
+    """The text with every character Markdown would read as markup escaped."""
+    return re.sub(r"([\\`*_\[\]<>|~&#])", r"\\\1", printable(text))
+
+
+def escape_html(text: str) -> str:
+    """The text with `&`, `<`, `>` and quotes as entities."""
+    return html.escape(printable(text))

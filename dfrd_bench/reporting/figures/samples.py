@@ -1,0 +1,88 @@
+"""Pictures of what a method synthesized: kept beside the record, drawn as a grid labelled by the teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dfrd_bench.records.files import read_arrays, write_arrays
+from dfrd_bench.reporting.figures.confusion import save_figure
+
+SAMPLES_FILE = "samples.npz"
+PICTURE_FILE = "samples.png"
+KEPT = 200
+GAP = 1  # white pixels between images
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Synthetic images with the teacher's view of them.
+
+    Attributes:
+        images: [N, C, H, W] uint8.
+        classes: [N] the teacher's class.
+        confidence: [N] its probability.
+    """
+
+    images: NDArray[np.uint8]
+    classes: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+
+    def save(self, folder: Path) -> None:
+        """Write `samples.npz` into a run's folder."""
+        write_arrays(
+            folder / SAMPLES_FILE, {"images": self.images, "classes": self.classes, "confidence": self.confidence}
+        )
+
+
+def load_samples(folder: Path) -> Samples:
+    """Read `samples.npz` of a run's folder.
+
+    Raises:
+        DfrdBenchError: it is missing or damaged.
+    """
+    return Samples(**read_arrays(folder / SAMPLES_FILE, "images", "classes", "confidence"))
+
+
+def draw_samples(
+    samples: Samples, class_names: Sequence[str], path: Path, *, columns: int = 10, rows: int = 10
+) -> None:
+    """Draw a grid: a row per class (the `rows` most frequent ones), the teacher's most confident images first.
+
+    Args:
+        samples: what to draw.
+        class_names: one per class.
+        path: where the PNG (or whatever the ending says) goes.
+        columns: images per class.
+        rows: classes.
+
+    Raises:
+        DfrdBenchError: the ending names no format, or the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    counts = np.bincount(samples.classes, minlength=len(class_names))
+    shown = sorted(np.argsort(-counts, kind="stable")[:rows].tolist())
+    _, channels, height, width = samples.images.shape
+    mosaic = np.full((len(shown) * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels), 255, dtype=np.uint8)
+    for row, number in enumerate(shown):
+        members = np.flatnonzero(samples.classes == number)
+        members = members[np.argsort(-samples.confidence[members], kind="stable")]
+        for column, member in enumerate(members[:columns]):
+            top, left = row * (height + GAP), column * (width + GAP)
+            mosaic[top : top + height, left : left + width] = samples.images[member].transpose(1, 2, 0)
+    figure = Figure(figsize=(1.6 + 0.7 * columns, 0.75 * len(shown) + 0.5), layout="compressed")
+    axis: Any = figure.subplots()
+    axis.imshow(mosaic.repeat(3, axis=2) if channels == 1 else mosaic, interpolation="nearest")
+    axis.set_xticks([])
+    labels = [f"{class_names[number]}  ({counts[number]})" for number in shown]
+    axis.set_yticks([row * (height + GAP) + (height - 1) / 2 for row in range(len(shown))], labels)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    figure.suptitle("synthetic images by the teacher's class (number in the sample)", fontsize=10)
+    save_figure(figure, path)

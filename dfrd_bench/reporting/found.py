@@ -1,0 +1,102 @@
+"""Which records a table is made of: those in results folders, and the shipped ones of teachers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.records.schema import Record
+from dfrd_bench.records.store import find_records
+from dfrd_bench.records.suites import Suite
+from dfrd_bench.reporting.evidence import Run
+
+SHIPPED = "shipped with dfrd-bench"
+WHAT_TO_DO = "Give the folder that your runs were written to."
+
+
+@dataclass(frozen=True)
+class Found:
+    """Valid runs, and one sentence for each record that could not be read."""
+
+    runs: list[Run]
+    skipped: list[str]
+
+
+def find_runs(folders: Iterable[Path]) -> Found:
+    """All records below some folders, each once even where the folders overlap.
+
+    Raises:
+        DfrdBenchError: a folder does not exist or holds no record at all.
+    """
+    runs: dict[Path, Run] = {}
+    skipped: dict[Path, str] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            wrong = "is a file" if folder.exists() else "does not exist"
+            raise DfrdBenchError(f"The results folder {folder} {wrong}. {WHAT_TO_DO}")
+        found = list(find_records(folder))
+        if not found:
+            raise DfrdBenchError(
+                f"There are no records below {folder}: a finished run leaves a record.json. {WHAT_TO_DO}"
+            )
+        for where, record in found:
+            if isinstance(record, DfrdBenchError):
+                skipped[where.resolve()] = str(record)
+            else:
+                runs[where.resolve()] = (str(where), record)
+    return Found(list(runs.values()), list(skipped.values()))
+
+
+def runs_of_suite(runs: Sequence[Run], suite: Suite) -> list[Run]:
+    """The runs that a suite names, and the records of their teachers.
+
+    Raises:
+        DfrdBenchError: there is none.
+    """
+    named = [run for run in runs if run[1].spec.kind == "student" and suite.includes(run[1].spec)]
+    if not named:
+        raise DfrdBenchError(
+            f"None of these records is of the suite {suite.title!r}: `dfrd-bench suite` makes its runs."
+        )
+    wanted = {_teacher_of(record) for _, record in named}
+    return named + [run for run in runs if run[1].spec.kind == "teacher" and _teacher_of(run[1]) in wanted]
+
+
+def with_shipped_teachers(runs: Sequence[Run]) -> list[Run]:
+    """The runs, and the shipped record of each of their teachers that was not evaluated among them.
+
+    Raises:
+        DfrdBenchError: a shipped record is damaged.
+    """
+    wanted = dict.fromkeys(_teacher_of(record) for _, record in runs)
+    have = {_teacher_of(record) for _, record in runs if record.spec.kind == "teacher"}
+    complete = list(runs)
+    for dataset, name in wanted:
+        record = None if (dataset, name) in have else shipped_teacher(name)
+        if record is not None and (record.spec.kind, record.spec.dataset) == ("teacher", dataset):
+            complete.append((SHIPPED, record))
+    return complete
+
+
+def _teacher_of(record: Record) -> tuple[str, str]:
+    return record.spec.dataset, record.spec.teacher.name
+
+
+def shipped_teacher(name: str) -> Record | None:
+    """The record that comes with the package for one of its teachers.
+
+    Raises:
+        DfrdBenchError: it is damaged.
+    """
+    if Path(name).name != name:  # a path to a user's own checkpoint
+        return None
+    resource = files("dfrd_bench.teachers") / "weights" / f"{name}.record.json"
+    try:
+        return Record.model_validate_json(resource.read_text(encoding="utf-8")) if resource.is_file() else None
+    except (OSError, ValidationError) as error:
+        raise DfrdBenchError(f"The shipped record of teacher {name} is damaged; reinstall dfrd-bench.") from error

@@ -1,0 +1,1 @@
+"""The papers' tables from records: which rows, which numbers, which marks, in which format."""

@@ -1,0 +1,204 @@
+"""From records to the papers' table: which rows, which columns, and which cells are best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+from statistics import fmean, stdev
+
+from dfrd_bench.errors import DfrdBenchError, unknown_name
+from dfrd_bench.records.schema import Record
+from dfrd_bench.reporting.evidence import Evidence, Run
+from dfrd_bench.reporting.tables.comparability import (
+    dataset_options,
+    distinguish,
+    legend,
+    settings_of,
+    teacher_options,
+    warnings_about,
+)
+from dfrd_bench.reporting.tables.layout import (
+    ATTACK_TITLES,
+    METHOD_TITLES,
+    NOT_RUN,
+    UNCONVERTED,
+    UNDEFINED,
+    Cell,
+    Column,
+    Group,
+    ResultTable,
+    Row,
+    attack_title,
+    row_label,
+)
+from dfrd_bench.reporting.tables.marks import marked
+from dfrd_bench.reporting.tables.uncertainty import tests_between, with_intervals
+
+MANY_CLASSES = 100
+
+
+def build_tables(
+    runs: Iterable[Run],
+    *,
+    attacks: Sequence[str] | None = None,
+    teachers: bool = False,
+    evidence: Evidence | None = None,
+    intervals: bool = False,
+) -> list[ResultTable]:
+    """Arrange records as the papers do: a table per dataset and teacher, a group per student, a row per method.
+
+    Methods come in the papers' order, others after them by name. Runs that differ in their seed alone share a row.
+    A column with a single value has no mark; equal printed values share theirs.
+
+    Args:
+        runs: records and where each was found.
+        attacks: show only these; all that were run by default.
+        teachers: show the teacher as the first row of each group.
+        evidence: which images each run got right, see `predictions_beside_records`; then what the images cannot tell from
+            the best value is tied with it. Without it, marks go by the printed value.
+        intervals: show 95% intervals over test images in place of the spread over seeds.
+
+    Raises:
+        DfrdBenchError: no record knows one of `attacks`, or `attacks` is empty.
+    """
+    if attacks is not None and not attacks:
+        raise DfrdBenchError("No attack is left to show: name at least one, e.g. clean,pgd20.")
+    shown = [(where, record) for where, record in runs if teachers or record.spec.kind == "student"]
+    if not shown:
+        return []
+    present = {attack for _, record in shown for attack in record.evaluation.attacks}
+    for attack in attacks or ():
+        if attack not in present:
+            raise unknown_name("attack in these results", attack, present)
+    chosen = present if attacks is None else set(attacks)
+
+    def table_key(run: Run) -> tuple[str, str]:
+        return run[1].spec.dataset, run[1].spec.teacher.name
+
+    tables = (
+        _table(list(part), chosen, teachers, evidence, intervals)
+        for _, part in groupby(sorted(shown, key=table_key), key=table_key)
+    )
+    return [table for table in tables if table.columns]
+
+
+def _table(
+    runs: list[Run], attacks: set[str], teachers: bool, evidence: Evidence | None, intervals: bool
+) -> ResultTable:
+    """The table of all runs on one dataset with one teacher."""
+    runs, notes = _without_copies(runs)
+    specs = [record.spec for _, record in runs]
+    ran = attacks & {attack for _, record in runs for attack in record.evaluation.attacks}
+    many = any(record.dataset.info.num_classes >= MANY_CLASSES for _, record in runs)
+    metrics = ("average", "worst_10" if many else "worst_class", "nsd")
+    order = [attack for attack in ATTACK_TITLES if attack in ran] + sorted(ran - set(ATTACK_TITLES))
+    columns = tuple(Column(attack, metric) for attack in order for metric in metrics)
+
+    teacher_runs = [run for run in runs if run[1].spec.kind == "teacher"]
+    both = {spec.method for spec in specs if UNCONVERTED in spec.variant.split("+")}
+    both &= {spec.method for spec in specs if UNCONVERTED not in spec.variant.split("+")}
+    students = sorted({spec.student for spec in specs if spec.kind == "student"}) or [""]
+    groups, members, tested = [], [], False
+    for student in students:
+        mine = [run for run in runs if run[1].spec.kind == "student" and run[1].spec.student == student]
+        rows = [*_rows(teacher_runs, columns, both), *_rows(mine, columns, both)]
+        members += [(_qualified(row, student), _records(part)) for row, part in rows]
+        notes += [note for row, part in rows for note in _gaps(row, student, _records(part), order)]
+        tests, untested = tests_between(rows, columns, student, evidence)
+        shown, lacking = with_intervals(rows, columns, tests, evidence) if intervals else ([row for row, _ in rows], [])
+        tested, notes = tested or bool(tests), notes + untested + lacking
+        groups.append(Group(student, marked(shown, columns, tests)))
+    dataset, teacher = specs[0].dataset, specs[0].teacher.name
+    if teachers and not teacher_runs:
+        command = f"`dfrd-bench evaluate {teacher_options(runs[0][1])} {dataset_options(runs[0][1])}`"
+        notes.append(f"No record of teacher {teacher}: {command} makes it.")
+    table = ResultTable(dataset, teacher, columns, tuple(groups), tested=tested)
+    return replace(
+        table,
+        legend=legend(table, [record for _, record in runs]),
+        warnings=warnings_about(members),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _without_copies(runs: list[Run]) -> tuple[list[Run], list[str]]:
+    """Each run once, the first found; and a note for each later one that says something else."""
+    first: dict[str, Run] = {}
+    notes = []
+    for where, record in runs:
+        kept = first.setdefault(record.spec.digest() + record.spec.variant, (where, record))
+        if kept[1].evaluation.attacks.keys() != record.evaluation.attacks.keys() or any(
+            result.confusion != record.evaluation.attacks[name].confusion
+            for name, result in kept[1].evaluation.attacks.items()
+        ):
+            notes.append(f"Two records of one run differ; {kept[0]} is shown, {where} is not.")
+    return list(first.values()), notes
+
+
+def _rows(runs: list[Run], columns: Sequence[Column], unconverted: Collection[str]) -> list[tuple[Row, list[Run]]]:
+    """One row per method, variant and settings, in the papers' order, with its runs by seed.
+
+    A method as it was (un-converted) comes before its conversion, its other variants after.
+    """
+    papers = list(METHOD_TITLES)
+
+    def row_key(run: Run) -> tuple[int, str, int, str]:
+        spec = run[1].spec
+        place = papers.index(spec.method) if spec.method in papers else len(papers)
+        return place, spec.method, (UNCONVERTED, "default", spec.variant).index(spec.variant), spec.variant
+
+    rows = []
+    for _, same_name in groupby(sorted(runs, key=row_key), key=row_key):
+        by_settings: dict[str, list[Run]] = {}
+        for run in same_name:
+            by_settings.setdefault(settings_of(run[1].spec), []).append(run)
+        names = distinguish([part[0][1].spec for part in by_settings.values()])
+        for settings, part in sorted(zip(names, by_settings.values(), strict=True), key=lambda pair: pair[0]):
+            part.sort(key=lambda run: run[1].spec.seed)
+            rows.append((_row(_records(part), settings, columns, unconverted), part))
+    return rows
+
+
+def _row(part: list[Record], settings: str, columns: Sequence[Column], unconverted: Collection[str]) -> Row:
+    spec = part[0].spec
+    return Row(
+        kind=spec.kind,
+        method=spec.method,
+        variant=spec.variant,
+        settings=settings,
+        label=row_label(spec.kind, spec.method, spec.variant, spec.student, settings, unconverted),
+        seeds=tuple(record.spec.seed for record in part),
+        cells={column: _cell(part, column) for column in columns},
+    )
+
+
+def _cell(part: list[Record], column: Column) -> Cell:
+    """Mean and sample standard deviation over the seeds that ran the attack; undefined if it is for any of them."""
+    results = [record.evaluation.attacks.get(column.attack) for record in part]
+    values = [getattr(result, column.metric) for result in results if result is not None]
+    if not values:
+        return Cell(None, None, NOT_RUN, "")
+    if any(value is None or not math.isfinite(value) for value in values):
+        return Cell(None, None, UNDEFINED, "")
+    mean, std = fmean(values), stdev(values) if len(values) > 1 else None
+    return Cell(mean, std, column.show(mean), "" if std is None else column.show(std))
+
+
+def _records(runs: Sequence[Run]) -> list[Record]:
+    return [record for _, record in runs]
+
+
+def _qualified(row: Row, student: str) -> str:
+    return row.label if row.kind == "teacher" else f"{row.label} on {student}"
+
+
+def _gaps(row: Row, student: str, part: list[Record], attacks: Sequence[str]) -> list[str]:
+    """A note for each attack that only some of a row's seeds ran."""
+    counts = {attack: sum(attack in record.evaluation.attacks for record in part) for attack in attacks}
+    return [
+        f"{_qualified(row, student)}: {attack_title(attack)} was run for {count} of {len(part)} seeds only."
+        for attack, count in counts.items()
+        if 0 < count < len(part)
+    ]

@@ -1,0 +1,55 @@
+"""How the formats mark, escape and caption what the rows of a table say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from dfrd_bench.reporting.escaping import escape_html, escape_latex, escape_markdown
+from dfrd_bench.reporting.tables.layout import TIED, Column, ResultTable, Row
+from dfrd_bench.reporting.tables.marks import sentence
+
+
+@dataclass(frozen=True)
+class Markup:
+    """How one format escapes text and marks the best and second-best values."""
+
+    escape: Callable[[str], str]
+    best: str
+    second: str
+
+    def cell(self, row: Row, column: Column) -> str:
+        """A cell's mean and its uncertainty, with its mark."""
+        cell = row.cells[column]
+        text = self.escape(cell.text + row.uncertainty(column))
+        styles = {"best": self.best, "tied": self.best + self.escape(TIED), "second": self.second, None: "{}"}
+        return styles[cell.mark].replace("{}", text)
+
+    def styled(self, sentence: str) -> str:
+        """The sentence about marks, in which each is named in capitals, with these names as the marks look."""
+        bold = self.best.replace("{}", "bold")
+        looks = {"BEST": bold, "TIED": bold + self.escape(TIED), "SECOND": self.second.replace("{}", "underlined")}
+        return re.sub("|".join(looks), lambda found: looks[found[0]], sentence)
+
+    def caption(self, table: ResultTable) -> Iterator[str]:
+        """The sentences below a table, escaped: its legend, what the marks mean, warnings."""
+        yield from map(self.escape, table.legend)
+        if meaning := sentence(table):
+            yield self.styled(self.escape(meaning))
+        yield from (self.best.replace("{}", "Warning.") + f" {self.escape(text)}" for text in table.warnings)
+
+
+def labels(table: ResultTable) -> tuple[str, ...]:
+    """The titles of the columns left of the numbers."""
+    return ("Student", "Method", "Seeds") if table.several_seeds else ("Student", "Method")
+
+
+def label_cells(table: ResultTable, student: str, row: Row) -> tuple[str, ...]:
+    """The cells left of the numbers."""
+    return (student, row.label, str(len(row.seeds) or ""))[: len(labels(table))]
+
+
+LATEX = Markup(escape_latex, r"\textbf{{}}", r"\underline{{}}")
+MARKDOWN = Markup(escape_markdown, "**{}**", "<u>{}</u>")
+HTML = Markup(escape_html, "<strong>{}</strong>", "<u>{}</u>")

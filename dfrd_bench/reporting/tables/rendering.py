@@ -1,0 +1,163 @@
+"""Writes tables as Markdown, LaTeX, HTML, CSV or plain text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dfrd_bench.errors import unknown_name
+from dfrd_bench.reporting.escaping import escape_html, escape_latex, escape_markdown, printable
+from dfrd_bench.reporting.tables.layout import ATTACK_TITLES, METRIC_TITLES, Column, ResultTable, attack_title
+from dfrd_bench.reporting.tables.markup import HTML, LATEX, MARKDOWN, label_cells, labels
+from dfrd_bench.reporting.tables.terminal import plain_text
+
+
+def render(tables: Sequence[ResultTable], style: str) -> str:
+    """Tables as text that ends in a newline.
+
+    Args:
+        tables: from `build_tables`.
+        style: one of `FORMATS`; "terminal" gives plain text (see `dfrd_bench.reporting.tables.terminal` for colours).
+
+    Raises:
+        DfrdBenchError: an unknown format.
+    """
+    if style not in FORMATS:
+        raise unknown_name("table format", style, FORMATS)
+    return FORMATS[style](tables)
+
+
+def to_markdown(tables: Sequence[ResultTable]) -> str:
+    """Pipe tables for GitHub, each with its caption below."""
+    from tabulate import tabulate
+
+    parts = []
+    for table in tables:
+        headers = [*labels(table), *(f"{_attack(c)}<br>{c.title}" for c in table.columns)]
+        rows = []
+        for group in table.groups:
+            for number, row in enumerate(group.rows):
+                names = label_cells(table, "" if number else group.student, row)
+                rows.append([*map(escape_markdown, names), *(MARKDOWN.cell(row, c) for c in table.columns)])
+        align = ["left", "left", *["right"] * (len(headers) - 2)]
+        text = tabulate(rows, headers, tablefmt="pipe", disable_numparse=True, colalign=align)
+        caption = [*MARKDOWN.caption(table), *(escape_markdown(f"Note. {note}") for note in table.notes)]
+        parts += [f"**{escape_markdown(table.title)}**", text, "<br>\n".join(caption)]
+    return "\n\n".join(parts) + "\n"
+
+
+def to_latex(tables: Sequence[ResultTable]) -> str:
+    """One booktabs `table` environment per table, ready to be input by a document."""
+    parts = [r"% Needs \usepackage{booktabs}, \usepackage{multirow} and \usepackage{graphicx} in the preamble."]
+    for table in tables:
+        first, per = len(labels(table)) + 1, _per_attack(table)
+        rules = [rf"\cmidrule(lr){{{at}-{at + per - 1}}}" for at in range(first, first + len(table.columns), per)]
+        tops = [rf"\multirow{{2}}{{*}}{{{label}}}" for label in labels(table)]
+        tops += [rf"\multicolumn{{{per}}}{{c}}{{{escape_latex(attack_title(a))}}}" for a in table.attacks]
+        titles = [""] * len(labels(table)) + [escape_latex(column.title) for column in table.columns]
+        caption = " ".join([f"{escape_latex(table.title)}.", *LATEX.caption(table)])
+        name = re.sub(r"[^a-z0-9]+", "-", f"{table.dataset}-{table.teacher}".lower())
+        body = []
+        for group in table.groups:
+            body.append(r"\midrule")
+            student = rf"\multirow{{{len(group.rows)}}}{{*}}{{{escape_latex(group.student)}}}"
+            for number, row in enumerate(group.rows):
+                _, *names = label_cells(table, group.student, row)
+                numbers = [LATEX.cell(row, column) for column in table.columns]
+                body.append(_latex_row(["" if number else student, *map(escape_latex, names), *numbers]))
+        parts += [
+            *(f"% Note. {printable(note)}" for note in table.notes),
+            r"\begin{table}[t]",
+            r"  \centering",
+            rf"  \caption{{{caption}}}",
+            rf"  \label{{tab:{name}}}",
+            r"  \resizebox{\linewidth}{!}{%",
+            rf"  \begin{{tabular}}{{ll{'c' * (len(labels(table)) - 2 + len(table.columns))}}}",
+            r"    \toprule",
+            f"    {_latex_row(tops)}",
+            f"    {''.join(rules)}",
+            f"    {_latex_row(titles)}",
+            *(f"    {line}" for line in body),
+            r"    \bottomrule",
+            r"  \end{tabular}}",
+            r"\end{table}",
+        ]
+    return "\n".join(parts) + "\n"
+
+
+def to_html(tables: Sequence[ResultTable]) -> str:
+    """One `<figure>` per table, with its caption."""
+    parts = []
+    for table in tables:
+        tops = "".join(f'<th rowspan="2">{label}</th>' for label in labels(table))
+        tops += "".join(
+            f'<th colspan="{_per_attack(table)}">{escape_html(attack_title(a))}</th>' for a in table.attacks
+        )
+        titles = "".join(f"<th>{escape_html(column.title)}</th>" for column in table.columns)
+        parts += ["<figure>", "<table>", f"<caption>{escape_html(table.title)}</caption>"]
+        parts += [f"<thead>\n<tr>{tops}</tr>\n<tr>{titles}</tr>\n</thead>"]
+        for group in table.groups:
+            parts.append("<tbody>")
+            head = f'<th rowspan="{len(group.rows)}">{escape_html(group.student)}</th>'
+            for number, row in enumerate(group.rows):
+                _, method, *others = map(escape_html, label_cells(table, group.student, row))
+                cells = [*others, *(HTML.cell(row, column) for column in table.columns)]
+                tds = "".join(f'<td align="right">{cell}</td>' for cell in cells)
+                parts.append("<tr>" + ("" if number else head) + f'<th align="left">{method}</th>{tds}</tr>')
+            parts.append("</tbody>")
+        caption = "<br>\n".join([*HTML.caption(table), *(escape_html(f"Note. {note}") for note in table.notes)])
+        parts += ["</table>", f"<figcaption>{caption}</figcaption>", "</figure>"]
+    return "\n".join(parts) + "\n"
+
+
+def to_csv(tables: Sequence[ResultTable]) -> str:
+    """One row per table row, for programs: fractions at full precision, names as in the records, no captions.
+
+    A column `<attack>_<metric>` holds the mean over seeds and `<attack>_<metric>_std` the sample standard deviation,
+    which is empty for a single seed; tables with intervals have `<attack>_<metric>_low` and `_high` too. A number is empty
+    where it is undefined or was not run.
+    """
+    import pandas as pd
+
+    found = {column for table in tables for column in table.columns}
+    attacks = [*ATTACK_TITLES, *sorted({column.attack for column in found} - set(ATTACK_TITLES))]
+    columns = sorted(found, key=lambda c: (attacks.index(c.attack), list(METRIC_TITLES).index(c.metric)))
+    endings = ["", "_std"]
+    if any(cell.interval for table in tables for row in table.rows for cell in row.cells.values()):
+        endings += ["_low", "_high"]
+    names = ["dataset", "teacher", "student", "kind", "method", "variant", "settings", "seeds"]
+    rows: list[dict[str, Any]] = []
+    for table in tables:
+        for group in table.groups:
+            for row in group.rows:
+                whose = row.origin or (table.dataset, table.teacher, group.student)
+                values = (*whose, row.kind, row.method, row.variant, row.settings)
+                cells: dict[str, Any] = {}
+                for c, cell in row.cells.items():
+                    numbers = (cell.mean, cell.std, *(cell.interval or (None, None)))
+                    cells |= {c.key + ending: value for ending, value in zip(endings, numbers, strict=False)}
+                rows.append(dict(zip(names, (*values, len(row.seeds)), strict=True)) | cells)
+    header = names + [column.key + ending for column in columns for ending in endings]
+    return pd.DataFrame(rows, columns=header).to_csv(index=False)
+
+
+FORMATS: dict[str, Callable[[Sequence[ResultTable]], str]] = {
+    "terminal": plain_text,
+    "markdown": to_markdown,
+    "latex": to_latex,
+    "csv": to_csv,
+    "html": to_html,
+}
+
+
+def _attack(column: Column) -> str:
+    return escape_markdown(attack_title(column.attack))
+
+
+def _per_attack(table: ResultTable) -> int:
+    return len(table.columns) // len(table.attacks)
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"

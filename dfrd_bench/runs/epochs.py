@@ -1,0 +1,125 @@
+"""Training epoch by epoch: its history and checkpoints, and going on from the last one after a stop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dfrd_bench.errors import DfrdBenchError, out_of_memory
+from dfrd_bench.method import Progress, Stateful
+from dfrd_bench.observer import Observer, OnStep
+from dfrd_bench.records.schema import TrainingRecord
+from dfrd_bench.runs.checkpoint import Checkpoint, History
+from dfrd_bench.runs.environment import peak_memory
+
+if TYPE_CHECKING:
+    import torch
+
+CHECKPOINT_FOLDER = "checkpoint"
+CHECKPOINT_SHARE = 0.05  # of the time may go into saving checkpoints
+LARGE = ("batch_size", "negatives", "generator_width")  # hyper-parameters that memory depends on, the first the most
+
+
+class Trainee(Stateful, Protocol):
+    """What is trained epoch by epoch: a method, or a teacher (`TeacherTraining`).
+
+    Attributes:
+        progress: called within an epoch, after each step.
+    """
+
+    progress: Progress
+
+    def train_epoch(self, epoch: int) -> dict[str, float]: ...
+
+
+def train_epochs(
+    trainee: Trainee,
+    epochs: int,
+    *,
+    settings: Mapping[str, Any],
+    folder: Path,
+    device: torch.device,
+    observer: Observer,
+) -> TrainingRecord:
+    """Train to the last epoch, going on from a checkpoint if there is one.
+
+    Args:
+        trainee: freshly made.
+        epochs: in all.
+        settings: its hyper-parameters, to name those to lower where memory runs out.
+        folder: where `history.jsonl` and `checkpoint/` are kept.
+        device: where the training happens.
+        observer: told about progress.
+
+    Returns:
+        How it went. The checkpoint of the last epoch is still there.
+
+    Raises:
+        DfrdBenchError: the checkpoint is damaged, the folder cannot be written, or memory ran out.
+    """
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    trainee.progress = watched = LastStage(observer.on_step)
+    checkpoint, history = Checkpoint(folder / CHECKPOINT_FOLDER), History(folder / "history.jsonl")
+    done, seconds, peak = checkpoint.restore(trainee, device)
+    lines = history.truncate(done)
+    observer.on_start(folder, epochs, done)
+    saved, cost = time.monotonic(), 0.0
+    for epoch in range(done, epochs):
+        began = time.perf_counter()
+        with explaining_memory(settings, device, watched, epoch):
+            numbers = trainee.train_epoch(epoch)
+        took = time.perf_counter() - began
+        seconds += took
+        lines.append({"epoch": epoch, "seconds": took, **numbers})
+        history.append(lines[-1])
+        observer.on_epoch(epoch, numbers)
+        if (time.monotonic() - saved) * CHECKPOINT_SHARE >= cost or epoch == epochs - 1:
+            saved = time.monotonic()
+            peak = max(peak, peak_memory(device))
+            checkpoint.save(trainee, device, epoch + 1, seconds, peak)
+            cost = time.monotonic() - saved
+    latest = lines[-1] if lines else {}  # none where somebody removed the history
+    last = {k: x for k, x in latest.items() if k not in ("epoch", "seconds") and x is not None and math.isfinite(x)}
+    peak = max(peak, peak_memory(device))
+    return TrainingRecord(epochs=epochs, seconds=seconds, peak_memory_bytes=peak, last=last)
+
+
+class LastStage:
+    """Passes progress on, and remembers in which stage it was."""
+
+    def __init__(self, on_step: OnStep) -> None:
+        self.on_step = on_step
+        self.stage = "first step"
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        self.stage = stage
+        self.on_step(stage, done, total)
+
+
+@contextmanager
+def explaining_memory(
+    settings: Mapping[str, Any], device: torch.device, watched: LastStage, epoch: int
+) -> Iterator[None]:
+    """Where memory runs out inside, say in which stage, and what to lower.
+
+    Raises:
+        DfrdBenchError: it did.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        options = [f"--set {name}=… (now {settings[name]})" for name in LARGE if name in settings]
+        raise DfrdBenchError(
+            f"Memory ran out on {device} in epoch {epoch + 1}, stage {watched.stage!r}: lower "
+            f"{' or '.join(options) or 'what is held at once'}, or try --precision bf16. "
+            "The last checkpoint is kept, for the same command on a device with more memory."
+        ) from error

@@ -1,0 +1,106 @@
+"""From a network to numbers, and to its record."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dfrd_bench.datasets.base import Dataset
+from dfrd_bench.observer import SILENT, Observer
+from dfrd_bench.records.schema import (
+    DatasetRecord,
+    EnvironmentRecord,
+    EvaluationRecord,
+    ExperimentSpec,
+    Predictions,
+    Record,
+    TrainingRecord,
+)
+from dfrd_bench.runs.environment import describe_environment
+from dfrd_bench.runs.subject import check_same_images
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+def measure(
+    spec: ExperimentSpec,
+    model: nn.Module,
+    dataset: Dataset,
+    *,
+    attacks: Sequence[str],
+    device: torch.device,
+    weights_sha256: str,
+    training: TrainingRecord | None = None,
+    cautions: Sequence[str] = (),
+    earlier: tuple[Record, Predictions] | None = None,
+    unfinished: Path | None = None,
+    observer: Observer = SILENT,
+) -> tuple[Record, Predictions]:
+    """Evaluate a network on its dataset's test images, in float32, and make its record.
+
+    Args:
+        spec: what the network is.
+        model: the network.
+        dataset: whose test images are used.
+        attacks: names of attacks.
+        device: where to run.
+        weights_sha256: of the network's weights file.
+        training: how it was trained, if it was here.
+        cautions: warnings to keep in the record, before those of the evaluation.
+        earlier: an earlier record of the same network, whose attacks are kept.
+        unfinished: see `evaluate_model`.
+        observer: told about progress.
+    """
+    from dfrd_bench.evaluation.evaluate import evaluate_model
+
+    images = dataset.load_tested()
+    digest = images.digest()
+    if earlier:
+        check_same_images(earlier[0], digest)
+    evaluation, predictions, warnings = evaluate_model(
+        model.to(device).float(),
+        images,
+        num_classes=dataset.info.num_classes,
+        threat=spec.threat,
+        attacks=attacks,
+        device=device,
+        seed=spec.seed,
+        known=(earlier[0].evaluation, earlier[1]) if earlier else None,
+        unfinished=unfinished,
+        on_batch=observer.on_attack,
+    )
+    here = describe_environment(device)
+    if earlier:
+        kept = earlier[0]
+        if here != kept.environment:
+            evaluation = _ran_elsewhere(evaluation, evaluation.attacks.keys() - kept.evaluation.attacks.keys(), here)
+        return extended(kept, evaluation, warnings), predictions
+    record = Record(
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        spec=spec,
+        dataset=DatasetRecord(info=dataset.info, test_images=len(images), test_digest=digest),
+        evaluation=evaluation,
+        training=training,
+        weights_sha256=weights_sha256,
+        parameters=sum(p.numel() for p in model.parameters()),
+        environment=here,
+        warnings=(*cautions, *warnings),
+    )
+    return record, predictions
+
+
+def extended(record: Record, evaluation: EvaluationRecord, warnings: Iterable[str]) -> Record:
+    """The record with a further evaluation, and with warnings it does not have yet."""
+    return record.model_copy(
+        update={"evaluation": evaluation, "warnings": tuple(dict.fromkeys((*record.warnings, *warnings)))}
+    )
+
+
+def _ran_elsewhere(evaluation: EvaluationRecord, names: Collection[str], place: EnvironmentRecord) -> EvaluationRecord:
+    """The evaluation, saying of some of its attacks where they ran."""
+    moved = {name: evaluation.attacks[name].model_copy(update={"environment": place}) for name in names}
+    return evaluation.model_copy(update={"attacks": {**evaluation.attacks, **moved}})

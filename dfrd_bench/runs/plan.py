@@ -1,0 +1,66 @@
+"""Many requests from one: the runs of a suite with several seeds, checked before the first of them begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.observer import SILENT, Observer
+from dfrd_bench.records.suites import Suite
+from dfrd_bench.runs.request import Request
+
+
+def planned(suite: Suite, seeds: Sequence[int], request: Request) -> list[Request]:
+    """A request for every run of a suite with every seed; seed by seed, so that a first table is there early."""
+    return [
+        replace(request, method=row.method, settings=row.settings, seed=seed) for seed in seeds for row in suite.runs
+    ]
+
+
+def check_suite(suite: Suite, request: Request) -> None:
+    """Fail before the first run rather than in the middle of a long night; no file of the dataset is looked at.
+
+    Raises:
+        DfrdBenchError: an unknown method, preset, hyper-parameter, teacher, student or attack, or a bad value.
+    """
+    from dfrd_bench.datasets.base import open_dataset
+    from dfrd_bench.registry import ATTACKS, METHODS, STUDENTS
+    from dfrd_bench.runs.preparation import resolve_config, teacher_of
+    from dfrd_bench.teachers.base import teacher_source
+
+    data = open_dataset(**request.images)
+    ATTACKS.select(request.attacks)
+    STUDENTS.get(request.student or data.default_student)
+    teacher_source(request.teacher or teacher_of(data), data.task)
+    for run in planned(suite, [request.seed], request):
+        resolve_config(run, METHODS.get(str(run.method)), data)
+
+
+def check_images(request: Request, observer: Observer = SILENT) -> None:
+    """Fail before the first run where the test images are missing; they are downloaded now.
+
+    Raises:
+        DfrdBenchError: they cannot be had, or not so many of each class.
+    """
+    from dfrd_bench.datasets.base import open_dataset
+
+    open_dataset(**request.images, progress=observer.on_data).load_tested()
+
+
+def parse_seeds(text: str) -> Sequence[int]:
+    """`0,1,2` or `0-2` as numbers.
+
+    Raises:
+        DfrdBenchError: anything else.
+    """
+    seeds: dict[int, None] = {}
+    try:
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            first, _, last = part.partition("-")
+            seeds.update(dict.fromkeys(range(int(first), int(last or first) + 1)))
+    except ValueError as error:
+        raise DfrdBenchError(f"Seeds are numbers like 0,1,2 or a range like 0-2, not {text!r}.") from error
+    if not seeds:
+        raise DfrdBenchError(f"Seeds are numbers like 0,1,2 or a range like 0-2, not {text!r}.")
+    return list(seeds)

@@ -1,0 +1,164 @@
+"""From a request to what a run needs: every name looked up, every default filled in, everything loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_args
+
+from dfrd_bench.errors import DfrdBenchError, unknown_name
+from dfrd_bench.observer import SILENT, Observer
+from dfrd_bench.problem import Precision, PrecisionName, Problem, ThreatModel
+from dfrd_bench.records.schema import ExperimentSpec
+from dfrd_bench.registry import METHODS
+from dfrd_bench.runs.environment import choose_device
+from dfrd_bench.runs.request import Request
+from dfrd_bench.settings import check_names, validated
+
+if TYPE_CHECKING:
+    from dfrd_bench.datasets.base import Dataset
+    from dfrd_bench.method import Method, MethodConfig
+
+SEEDS = 2**32
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request with every name resolved and everything loaded that a run needs."""
+
+    spec: ExperimentSpec
+    config: MethodConfig
+    method_class: type[Method]
+    dataset: Dataset
+    problem: Problem
+
+
+def resolve_config(request: Request, method_class: type[Method], dataset: Dataset) -> tuple[MethodConfig, str]:
+    """The method's hyper-parameters (its defaults, under the preset, under the user's settings), and the variant's label.
+
+    Raises:
+        DfrdBenchError: an unknown preset or hyper-parameter, or a bad value.
+    """
+    presets = {"paper": {}, **dataset.presets}
+    if request.preset not in presets:
+        raise unknown_name(f"preset of {dataset.task}", request.preset, presets)
+    budget = budget_of(method_class, dataset.num_classes, presets[request.preset])
+    values = {**budget, **request.settings}
+    if request.epochs is not None:
+        values["epochs"] = request.epochs
+    name = str(request.method)
+    config = validated(method_class.Config, values, name)
+    return config, variant_of(request.preset, config, validated(method_class.Config, budget, name))
+
+
+def budget_of(method_class: type[Method], num_classes: int, preset: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyper-parameters of a method that a preset changes, and those that the number of classes does."""
+    return {**method_class.Config.for_classes(num_classes), **method_class.Config.at_budget(preset)}
+
+
+def variant_of(preset: str, config: MethodConfig, default: MethodConfig) -> str:
+    """A short label of what sets a run apart: its preset, and every hyper-parameter that is not that preset's."""
+    values, usual = config.model_dump(), default.model_dump()
+    parts = [preset] if preset != "default" else []
+    parts += [f"{name}={_plain(value)}" for name, value in sorted(values.items()) if value != usual[name]]
+    return "+".join(parts) or "default"
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) or value is None else str(value)
+
+
+def teacher_of(dataset: Dataset) -> str:
+    """The name of a dataset's own teacher.
+
+    Raises:
+        DfrdBenchError: it has none.
+    """
+    if dataset.default_teacher is None:
+        raise DfrdBenchError(
+            f"{dataset.task} has no teacher of its own: name one, e.g. --teacher checkpoint:FILE --teacher-arch NAME "
+            "(`dfrd-bench teacher train` makes one)."
+        )
+    return dataset.default_teacher
+
+
+def check_training(request: Request) -> None:
+    """Refuse a seed that not every random generator takes, and a precision that does not exist.
+
+    Raises:
+        DfrdBenchError: there is such a thing.
+    """
+    if not 0 <= request.seed < SEEDS:
+        raise DfrdBenchError(f"The seed must lie in 0 … {SEEDS - 1}, not {request.seed}.")
+    check_names("precision", [request.precision], get_args(PrecisionName))
+
+
+def threat_of(request: Request, dataset: Dataset) -> ThreatModel:
+    """The dataset's threat model, with what the request says of it.
+
+    Raises:
+        DfrdBenchError: there is no such ball.
+    """
+    given = {name: value for name in ("eps", "step") if (value := getattr(request, name)) is not None}
+    return validated(ThreatModel, {**dataset.threat.model_dump(), **given}, "the threat model")
+
+
+def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
+    """Resolve and load everything a run needs.
+
+    Args:
+        request: what is asked for.
+        observer: told about reading and downloading.
+
+    Raises:
+        DfrdBenchError: whatever is wrong with the request.
+    """
+    from dfrd_bench.datasets.base import open_dataset
+    from dfrd_bench.students.base import build_network
+    from dfrd_bench.teachers.base import load_teacher
+
+    if request.method is None:
+        raise DfrdBenchError("Name a method: --method NAME (`dfrd-bench list methods` shows them).")
+    check_training(request)
+    method_class: type[Method] = METHODS.get(request.method)
+    dataset = open_dataset(**request.images, progress=observer.on_data)
+    config, variant = resolve_config(request, method_class, dataset)
+    threat = threat_of(request, dataset)
+    device = choose_device(request.device)
+    precision = Precision(request.precision)
+    student_name = request.student or dataset.default_student
+    student = build_network(
+        student_name, channels=dataset.info.shape[0], num_classes=dataset.info.num_classes, seed=request.seed
+    )
+    teacher = load_teacher(
+        request.teacher or teacher_of(dataset),
+        dataset.info,
+        architecture=request.teacher_arch,
+        device=device,
+        precision=precision,
+    )
+    if request.compile:
+        student.compile()  # in place: its parameters keep their names; copies of it are not compiled
+    problem = Problem(
+        teacher=teacher.model,
+        student=precision.place(student, device),
+        info=dataset.info,
+        threat=threat,
+        device=device,
+        precision=precision,
+        seed=request.seed,
+    )
+    spec = ExperimentSpec(
+        method=request.method,
+        variant=variant,
+        provider=METHODS.distribution(request.method),
+        config=config.model_dump(mode="json"),
+        dataset=dataset.name,
+        teacher=teacher.record,
+        student=student_name,
+        threat=threat,
+        precision=request.precision,
+        compiled=request.compile,
+        seed=request.seed,
+    )
+    return Prepared(spec, config, method_class, dataset, problem)

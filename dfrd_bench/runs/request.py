@@ -1,0 +1,106 @@
+"""What a user asks for, as one object from the command line down, and as a file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from dfrd_bench.attacks import STANDARD_ATTACKS
+from dfrd_bench.problem import PrecisionName
+from dfrd_bench.records.files import read_mapping
+from dfrd_bench.settings import number, validated
+
+
+def names(text: Any) -> Any:
+    """A comma-separated list as its parts, without blanks and repetitions; anything else as it is."""
+    if not isinstance(text, str):
+        return text
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def _numbers(settings: Any) -> Any:
+    return {name: number(value) for name, value in settings.items()} if isinstance(settings, Mapping) else settings
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run, an evaluation or a teacher's training as a user asks for it; None means what belongs to the dataset.
+
+    Attributes:
+        method: a name of `dfrd-bench list methods`; of a teacher's training, "at" or "trades".
+        dataset: a name of `dfrd-bench list datasets`; digits, or what the record at hand names, when None.
+        teacher, teacher_arch: a name of `dfrd-bench list teachers`, and its architecture where it does not say.
+        student: architecture of what is trained or evaluated, a name of `dfrd-bench list students`.
+        preset: the budget, by name.
+        settings: hyper-parameters that shall not be the preset's.
+        epochs: the hyper-parameter of this name.
+        seed: of every random draw.
+        eps, step: of the L∞ threat model.
+        precision: of training; evaluation is always in float32.
+        device: auto, cpu, cuda or cuda:N.
+        data_dir, test_images: those of `dfrd_bench.datasets.base.open_dataset`.
+        compile: whether the student is compiled.
+        attacks: names of `dfrd-bench list attacks`.
+        results: folder of all results.
+    """
+
+    method: str | None = None
+    dataset: str | None = None
+    teacher: str | None = None
+    teacher_arch: str | None = None
+    student: str | None = None
+    preset: str = "default"
+    settings: Annotated[Mapping[str, Any], BeforeValidator(_numbers)] = field(default_factory=dict)
+    epochs: int | None = None
+    seed: int = 0
+    eps: float | None = None
+    step: float | None = None
+    precision: PrecisionName = "fp32"
+    device: str = "auto"
+    data_dir: str | Path | None = None
+    test_images: int | None = None
+    compile: bool = False
+    attacks: Annotated[tuple[str, ...], BeforeValidator(names)] = STANDARD_ATTACKS
+    results: str | Path = "results"
+
+    @property
+    def images(self) -> dict[str, Any]:
+        """The arguments of `open_dataset`."""
+        return {"name": self.dataset or "digits", "data_dir": self.data_dir, "test_images": self.test_images}
+
+    def __str__(self) -> str:
+        return " ".join([str(self.method), *(f"{k}={v}" for k, v in self.settings.items()), f"seed={self.seed}"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is asked for beside the defaults, as JSON and YAML can say it; `requested` makes the request of it again."""
+        usual = asdict(Request())
+        asked = {name: value for name, value in asdict(self).items() if value != usual[name]}
+        plain: dict[str, Any] = json.loads(json.dumps(asked, default=str))
+        return plain
+
+
+def requested(values: Mapping[str, Any], owner: str = "a request") -> Request:
+    """The request that some of its fields make.
+
+    Args:
+        values: the fields by name.
+        owner: whose they are, for the message.
+
+    Raises:
+        DfrdBenchError: a name that no field has, or a value of the wrong type.
+    """
+    return validated(Request, values, owner, "argument")
+
+
+def read_request(path: Path) -> Request:
+    """The request in a YAML or JSON file, by the names of its fields.
+
+    Raises:
+        DfrdBenchError: the file cannot be read, or see `requested`.
+    """
+    return requested(read_mapping(path), str(path))

@@ -1,0 +1,158 @@
+"""The life of one run: prepare, train epoch by epoch, checkpoint, evaluate, record."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dfrd_bench.observer import SILENT, Observer
+from dfrd_bench.records.files import alone_in
+from dfrd_bench.records.schema import Record, TrainingRecord
+from dfrd_bench.records.store import RECORD_FILE, UNFINISHED_FOLDER, WEIGHTS_FILE, load_record, save_record
+from dfrd_bench.registry import ATTACKS
+from dfrd_bench.runs.checkpoint import State
+from dfrd_bench.runs.epochs import CHECKPOINT_FOLDER, train_epochs
+from dfrd_bench.runs.preparation import Prepared, prepare
+from dfrd_bench.runs.request import Request, requested
+from dfrd_bench.runs.subject import check_own_images
+
+if TYPE_CHECKING:
+    from dfrd_bench.method import Method
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished run.
+
+    Attributes:
+        folder: where its files are.
+        record: what was measured.
+        cached: True when nothing had to be trained because the same spec had been run before.
+    """
+
+    folder: Path
+    record: Record
+    cached: bool = False
+
+
+def run(
+    method: str, dataset: str = "digits", *, observer: Observer = SILENT, keep_checkpoint: bool = False, **request: Any
+) -> Finished:
+    """Distill a student without data, evaluate it, and record it; the same as `dfrd-bench run`.
+
+    Args:
+        method: name of a method.
+        dataset: name of a dataset.
+        observer: told what happens.
+        keep_checkpoint: keep the folder `checkpoint/` of a finished run.
+        request: the other fields of `Request`: teacher, student, preset, settings, epochs, seed, eps, precision, device,
+            attacks, results, data_dir, test_images, …
+
+    Raises:
+        DfrdBenchError: whatever is wrong with the request.
+    """
+    asked = requested({"method": method, "dataset": dataset, **request}, "run")
+    return fulfil(asked, observer, keep_checkpoint=keep_checkpoint)
+
+
+def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bool = False) -> Finished:
+    """Make the run that a request asks for.
+
+    A spec that has been run before is not run again: its record comes back, with any attack it lacks added. A run that was
+    interrupted goes on from its last checkpoint.
+
+    Raises:
+        DfrdBenchError: whatever is wrong with the request.
+    """
+    from dfrd_bench.runs.reevaluation import evaluate_run
+
+    attacks = tuple(ATTACKS.select(request.attacks))
+    prepared = prepare(request, observer)
+    folder = prepared.spec.folder(Path(request.results))
+    if (folder / RECORD_FILE).exists():
+        check_own_images(load_record(folder), prepared.dataset)
+        record = evaluate_run(
+            folder, attacks=attacks, dataset=prepared.dataset, device=request.device, observer=observer
+        )
+        return Finished(folder, record, cached=True)
+    with alone_in(folder):
+        return _make(prepared, folder, attacks, observer, keep_checkpoint)
+
+
+def _make(
+    prepared: Prepared, folder: Path, attacks: Sequence[str], observer: Observer, keep_checkpoint: bool
+) -> Finished:
+    """Train, evaluate and record, in a folder that nobody else works in."""
+    from dfrd_bench.runs.measurement import measure
+
+    prepared.dataset.load_tested()  # what is wrong with the images is said now, not after the training
+    with prepared.problem.precision.backends():
+        trainee = prepared.method_class(prepared.problem, prepared.config)  # may refuse: before anything is written
+        for caution in trainee.cautions:
+            log.warning(caution)
+        state = State(folder)
+        state.write("training", spec=prepared.spec.model_dump(mode="json"))
+        training, weights_sha256 = train(trainee, prepared, folder, observer)
+        cautions = trainee.cautions
+        del trainee
+        gc.collect()  # its pool and networks, before the attacks need the memory
+    state.write("evaluation")
+    record, predictions = measure(
+        prepared.spec,
+        copy.deepcopy(prepared.problem.student),  # a copy is not compiled: evaluation asks the network itself
+        prepared.dataset,
+        attacks=attacks,
+        device=prepared.problem.device,
+        weights_sha256=weights_sha256,
+        training=training,
+        cautions=cautions,
+        unfinished=folder / UNFINISHED_FOLDER,
+        observer=observer,
+    )
+    save_record(folder, record, predictions)
+    state.clear()
+    if not keep_checkpoint:
+        shutil.rmtree(folder / CHECKPOINT_FOLDER, ignore_errors=True)
+    return Finished(folder, record)
+
+
+def train(method: Method, prepared: Prepared, folder: Path, observer: Observer) -> tuple[TrainingRecord, str]:
+    """Train to the last epoch, going on from a checkpoint if there is one, and write the student's weights.
+
+    Returns:
+        How it went, and the sha256 of the weights file.
+    """
+    from dfrd_bench.records.weights import write_weights
+
+    device, epochs = prepared.problem.device, prepared.config.epochs
+    record = train_epochs(
+        method, epochs, settings=prepared.config.model_dump(), folder=folder, device=device, observer=observer
+    )
+    keep_samples(prepared, method, folder)
+    return record, write_weights(folder / WEIGHTS_FILE, method.student)
+
+
+def keep_samples(prepared: Prepared, method: Method, folder: Path) -> None:
+    """Leave some synthetic images in the folder, as numbers and as a picture."""
+    import torch
+
+    from dfrd_bench.reporting.figures.samples import KEPT, PICTURE_FILE, Samples, draw_samples
+
+    images = method.sample(KEPT).float().clamp(0, 1)
+    with torch.no_grad():
+        confidence, classes = prepared.problem.teacher(images).softmax(dim=1).max(dim=1)
+    samples = Samples(
+        (images * 255).round().to(torch.uint8).cpu().contiguous().numpy(),
+        classes.cpu().numpy(),
+        confidence.cpu().numpy(),
+    )
+    samples.save(folder)
+    draw_samples(samples, prepared.dataset.info.class_names, folder / PICTURE_FILE)

@@ -1,0 +1,94 @@
+"""What a record speaks of, its network and its test images: found again, and refused where they are others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dfrd_bench.datasets.base import IMAGE_FOLDER, Dataset, open_dataset, own_images
+from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.observer import SILENT, Observer
+from dfrd_bench.problem import DatasetInfo, Precision
+from dfrd_bench.records.schema import Record
+from dfrd_bench.records.store import RECORD_FILE, TEACHER_SUFFIX, WEIGHTS_FILE
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def check_same_images(record: Record, digest: str) -> None:
+    """Refuse to put numbers measured on other test images into a record, or beside it.
+
+    Raises:
+        DfrdBenchError: the digest is not the record's.
+    """
+    if record.dataset.test_digest != digest:
+        raise DfrdBenchError(
+            f"The test images of {record.spec.dataset} are not those of the record "
+            f"(digest {digest[:8]}, recorded {record.dataset.test_digest[:8]}): its numbers cannot be added to or checked. "
+            "For new numbers use another --results folder, or another name for a folder of images."
+        )
+
+
+def check_own_images(record: Record, dataset: Dataset) -> None:
+    """Refuse a record of another folder of images that has the same name, or of the same folder before it was changed.
+
+    Raises:
+        DfrdBenchError: it is such a record; or the images cannot be read.
+    """
+    if own_images(dataset.info.name):
+        check_same_images(record, dataset.load_tested().digest())
+
+
+def open_again(
+    record: Record, name: str | None = None, data_dir: str | Path | None = None, observer: Observer = SILENT
+) -> Dataset:
+    """The dataset a record was measured on, with as many of its test images.
+
+    Args:
+        record: of a run or a teacher.
+        name: the dataset as the user calls it, e.g. `imagefolder:PATH`; as the record calls it when None.
+        data_dir: see `open_dataset`.
+        observer: told about reading and downloading.
+
+    Raises:
+        DfrdBenchError: no such dataset, another than the record's, or a folder of images that must be named.
+    """
+    known, recorded = record.dataset.info.name, record.dataset
+    if name is None and own_images(known):
+        raise DfrdBenchError(f"Say where the images of {known} are: --dataset {IMAGE_FOLDER}:PATH.")
+    part = None if record.spec.dataset == known else recorded.test_images
+    dataset = open_dataset(name or known, data_dir=data_dir, test_images=part, progress=observer.on_data)
+    if dataset.info != recorded.info:
+        raise DfrdBenchError(f"The record is of {known}, not of {dataset.info.name} with its shape and classes.")
+    return dataset
+
+
+def recorded_network(folder: Path, record: Record, info: DatasetInfo) -> nn.Module:
+    """The network that a record describes, on the CPU: from its weights, or a teacher not trained here from its source.
+
+    Raises:
+        DfrdBenchError: the weights are missing, or not those of the record.
+    """
+    import torch
+
+    from dfrd_bench.records.weights import fill, read_weights, sha256_of
+    from dfrd_bench.students.base import build_network
+    from dfrd_bench.teachers.base import load_teacher, teacher_source
+
+    spec = record.spec
+    if spec.kind == "teacher" and record.training is None:
+        name = spec.teacher.name
+        takes_one = teacher_source(name, info.name).takes_architecture
+        architecture = spec.teacher.architecture if takes_one else None
+        teacher = load_teacher(name, info, architecture=architecture, device=torch.device("cpu"), precision=Precision())
+        if teacher.record.sha256 != record.weights_sha256:
+            raise DfrdBenchError(f"Teacher {name} is not the network that {folder / RECORD_FILE} describes.")
+        return teacher.model
+    path = folder / WEIGHTS_FILE if spec.kind == "student" else folder.resolve().with_suffix(TEACHER_SUFFIX)
+    weights = read_weights(path)
+    if sha256_of(path) != record.weights_sha256:
+        raise DfrdBenchError(f"{path} is not the network that {folder / RECORD_FILE} describes: their sha256 differ.")
+    model = build_network(spec.student, channels=info.shape[0], num_classes=info.num_classes, seed=spec.seed)
+    fill(model, weights, source=str(path), architecture=spec.student)
+    return model

@@ -1,0 +1,1 @@
+"""Methods that see nothing but the teacher, one file each."""
