@@ -37,26 +37,18 @@ def audit(results: tuple[Path, ...], published: bool, style: str) -> None:
 
     The exit code is 0 if no rule is broken, 1 if one is or some records are invalid, and 2 for bad input.
     """
-    from dfrd_bench.errors import DfrdBenchError
+    from dfrd_bench.cli.printing import runs_below, say
     from dfrd_bench.reporting.audit.findings import FORMATS
     from dfrd_bench.reporting.audit.published import audit_published
     from dfrd_bench.reporting.audit.recorded import audit_runs
-    from dfrd_bench.reporting.found import find_runs
 
     findings, skipped = [], []
     if results or not published:
-        found = find_runs(results or (Path("results"),))
+        found = runs_below(results or (Path("results"),))
         skipped = found.skipped
-        for reason in skipped:
-            click.echo(f"Skipped: {reason}", err=True)
-        if not found.runs:
-            raise DfrdBenchError(
-                "None of the records found is valid. Repair or delete those named above, or run again."
-            )
         findings += audit_runs(found.runs)
     if published:
         findings += audit_published()
-    encoding = sys.stdout.encoding or "utf-8"  # not every pipe can carry an arrow
-    click.echo(FORMATS[style](findings).encode(encoding, "replace").decode(encoding), nl=False)
+    say(FORMATS[style](findings))
     if findings or skipped:
         sys.exit(1)

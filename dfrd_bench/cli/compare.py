@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -30,6 +29,7 @@ def compare(run_a: Path, run_b: Path, style: str) -> None:
     (paired bootstrap over test images), and McNemar's test for the average. Both must have their predictions and the
     same test images.
     """
+    from dfrd_bench.cli.printing import say
     from dfrd_bench.reporting.comparison.differences import compare_runs
     from dfrd_bench.reporting.comparison.text import render_comparison
 
@@ -37,5 +37,4 @@ def compare(run_a: Path, run_b: Path, style: str) -> None:
     if style == "csv":  # the one format without room for them
         for warning in comparison.warnings:
             click.echo(f"Warning: {warning}", err=True)
-    encoding = sys.stdout.encoding or "utf-8"  # not every pipe can carry an arrow
-    click.echo(render_comparison(comparison, style).encode(encoding, "replace").decode(encoding), nl=False)
+    say(render_comparison(comparison, style))

@@ -36,7 +36,7 @@ def evaluate(target: str | None, request: Request, quiet: bool) -> None:
     """Evaluate a run (adding the attacks its record lacks), a teacher (recorded too), or a weights file (printed only)."""
     if (target is None) == (request.teacher is None):
         raise DfrdBenchError("Name either a run or weights file, or --teacher NAME.")
-    from dfrd_bench.cli.outcome import print_outcome
+    from dfrd_bench.cli.printing import print_outcome
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.datasets.base import open_dataset
     from dfrd_bench.runs.reevaluation import evaluate_run, evaluate_teacher, evaluate_weights

@@ -37,9 +37,10 @@ def list_(kind: str, dataset: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=1, ensure_ascii=False))
         return
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+
+    from dfrd_bench.cli.printing import console
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("name", "what it is", "from"):
@@ -47,8 +48,7 @@ def list_(kind: str, dataset: str | None, as_json: bool) -> None:
     for entry in entries:
         cells = (entry.name, entry.problem or entry.summary, entry.distribution)
         table.add_row(*map(escape, cells), style="red" if entry.problem else "")
-    console = Console(highlight=False)
-    (console if console.is_terminal else Console(width=160, highlight=False)).print(table)
+    console().print(table)
 
 
 def _entries(kind: str, dataset: str | None) -> list[Entry]:

@@ -25,7 +25,10 @@ data_dir = click.option(
 )
 dataset = click.option("--dataset", metavar="NAME", help="See `list datasets`; digits by default.")
 seed = click.option("--seed", default=0, show_default=True, help="Seed of every random draw.")
-eps = click.option("--eps", type=float, help="Radius of the L∞ ball; the dataset's by default.")
+BALL: tuple[Option, ...] = (
+    click.option("--eps", type=float, help="Radius of the L∞ ball; the dataset's by default."),
+    click.option("--step", type=float, help="Step size of the attacks; the dataset's by default."),
+)
 precision = click.option(
     "--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "tf32", "bf16"]), help="Of training."
 )
@@ -94,6 +97,7 @@ def request(*options: Option) -> Option:
         @functools.wraps(command)
         def with_request(**values: Any) -> Any:
             context = click.get_current_context()
+            owner = f"dfrd-bench {context.command_path.partition(' ')[2]}"
             said = {name: values.pop(name) for name in [*values] if name in Request.__dataclass_fields__}
             given = {n: v for n, v in said.items() if context.get_parameter_source(n) is not ParameterSource.DEFAULT}
             if "settings" in given:
@@ -101,10 +105,10 @@ def request(*options: Option) -> Option:
             if (file := values.pop("config")) is not None:
                 found = read_request(file).to_dict()
                 if useless := [name for name in found if name not in said]:
-                    raise DfrdBenchError(f"{file}: {useless[0]} is of no use to `{context.command_path}`.")
+                    raise DfrdBenchError(f"{file}: {useless[0]} is of no use to `{owner}`.")
                 merged = {**found.get("settings", {}), **given.get("settings", {})}
                 given = {**found, **given, **({"settings": merged} if merged else {})}
-            return command(request=requested(given, context.command_path), **values)
+            return command(request=requested(given, owner), **values)
 
         for option in reversed(options):
             option(with_request)  # click notes its options on the function

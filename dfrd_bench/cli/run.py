@@ -30,8 +30,7 @@ Examples:
     options.settings("A hyper-parameter (see `show METHOD`)."),
     click.option("--epochs", type=int, help="Distillation epochs (same as --set epochs=N)."),
     options.seed,
-    options.eps,
-    click.option("--step", type=float, help="Step size of the attacks; the dataset's by default."),
+    *options.BALL,
     *options.MEASURING,
     options.results,
 )
@@ -44,7 +43,7 @@ def run(request: Request, no_conversion: bool, dry_run: bool, keep_checkpoint: b
 
     A run that was stopped goes on where it was; one that is finished is not made again.
     """
-    from dfrd_bench.cli.outcome import print_outcome
+    from dfrd_bench.cli.printing import print_outcome
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.registry import ATTACKS
     from dfrd_bench.runs.run import fulfil

@@ -1,8 +1,9 @@
-"""`dfrd-bench show`: one method, its paper and its hyper-parameters."""
+"""`dfrd-bench show`: one method, its paper and its hyper-parameters; or what a run was asked for."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
@@ -11,19 +12,26 @@ EPILOG = """
 Examples:
   dfrd-bench show ferd
   dfrd-bench show ferd --dataset digits
+  dfrd-bench show results/digits/digits-wrn-10-2/wrn-10-1/ferd/default-seed1-6022cc0c --as-config > run.yaml
 """
 
 
 @click.command(epilog=EPILOG)
-@click.argument("method")
+@click.argument("method", metavar="METHOD_OR_RUN")
 @click.option("--dataset", metavar="NAME", help="Also show what this dataset's default preset changes.")
 @click.option("--json", "as_json", is_flag=True, help="The hyper-parameters' JSON schema.")
-def show(method: str, dataset: str | None, as_json: bool) -> None:
-    """Show a method's paper and every hyper-parameter: default, meaning and source."""
-    from rich.console import Console
+@click.option(
+    "--as-config", is_flag=True, help="Of a finished run, in its folder: the file for `run --config` that makes it."
+)
+def show(method: str, dataset: str | None, as_json: bool, as_config: bool) -> None:
+    """Show a method's paper and every hyper-parameter: default, meaning and source. Or show what a run was asked for."""
+    if as_config:
+        _show_config(Path(method), as_json)
+        return
     from rich.markup import escape
     from rich.table import Table
 
+    from dfrd_bench.cli.printing import console
     from dfrd_bench.datasets.base import open_dataset
     from dfrd_bench.registry import METHODS, first_line
     from dfrd_bench.runs.preparation import budget_of
@@ -43,13 +51,29 @@ def show(method: str, dataset: str | None, as_json: bool) -> None:
         changed = [str(preset.get(name, ""))] if dataset else []
         cells = (name, _shown(info.default), *changed, info.description or "", str(extra.get("source", "")))
         table.add_row(*map(escape, cells))
-    console = Console(highlight=False)
-    console = console if console.is_terminal else Console(width=160, highlight=False)
-    reference = found.reference
-    console.print(f"[bold]{escape(method)}[/bold]  {escape(first_line(found))}")
-    console.print(f"{reference.title}\n{reference.venue}, {reference.link}", markup=False)
-    console.print(f"provided by {METHODS.distribution(method)}\n")
-    console.print(table)
+    place, reference = console(), found.reference
+    place.print(f"[bold]{escape(method)}[/bold]  {escape(first_line(found))}")
+    place.print(f"{reference.title}\n{reference.venue}, {reference.link}", markup=False)
+    place.print(f"provided by {METHODS.distribution(method)}\n")
+    place.print(table)
+
+
+def _show_config(run: Path, as_json: bool) -> None:
+    """Print the request that makes a run, and as comments what it cannot know."""
+    import yaml
+
+    from dfrd_bench.cli.printing import say
+    from dfrd_bench.records.store import load_record
+    from dfrd_bench.runs.subject import request_again
+
+    request, unknown = request_again(load_record(run))
+    if as_json:
+        say(json.dumps(request.to_dict(), indent=1, ensure_ascii=False) + "\n")
+        return
+    say(
+        "".join(f"# {line}\n" for line in unknown)
+        + yaml.safe_dump(request.to_dict(), sort_keys=False, allow_unicode=True)
+    )
 
 
 def _shown(value: object) -> str:

@@ -65,11 +65,12 @@ def table(
     (ours minus theirs) stand below ours, and the title says what makes them not comparable. With --suite, only the rows of
     one of the papers' tables are shown, whatever else lies below RESULTS_DIR.
     """
+    from dfrd_bench.cli.printing import runs_below, say
     from dfrd_bench.errors import DfrdBenchError
     from dfrd_bench.records.files import write_atomically
     from dfrd_bench.records.suites import load_suite
     from dfrd_bench.reporting.evidence import predictions_beside_records
-    from dfrd_bench.reporting.found import find_runs, runs_of_suite, with_shipped_teachers
+    from dfrd_bench.reporting.found import runs_of_suite, with_shipped_teachers
     from dfrd_bench.reporting.tables.beside import beside, published_rows
     from dfrd_bench.reporting.tables.build import build_tables
     from dfrd_bench.reporting.tables.rendering import render
@@ -78,11 +79,7 @@ def table(
     chosen = None if attacks is None else names(attacks)
     printed = None if published is None else published_rows(published, chosen)
     rows = None if suite is None else load_suite(suite)
-    found = find_runs(results)
-    for reason in found.skipped:
-        click.echo(f"Skipped: {reason}", err=True)
-    if not found.runs:
-        raise DfrdBenchError("None of the records found is valid. Repair or delete those named above, or run again.")
+    found = runs_below(results)
     runs = found.runs if rows is None else runs_of_suite(found.runs, rows)
     runs = with_shipped_teachers(runs) if teacher else runs
     needed = ci or style != "csv"  # which has no marks
@@ -112,5 +109,4 @@ def table(
 
         Console().print(renderable(tables))
     else:
-        encoding = sys.stdout.encoding or "utf-8"  # not every pipe can carry an arrow
-        click.echo(render(tables, style).encode(encoding, "replace").decode(encoding), nl=False)
+        say(render(tables, style))

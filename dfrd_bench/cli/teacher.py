@@ -35,7 +35,7 @@ def teacher() -> None:
     click.option("--epochs", type=int, help="Training epochs; the dataset's recipe by default."),
     options.settings("A hyper-parameter (see above)."),
     options.seed,
-    options.eps,
+    *options.BALL,
     options.precision,
     *options.MEASURING,
 )
@@ -55,7 +55,7 @@ def train(request: Request, output: Path | None, quiet: bool) -> None:
     method, epochs, batch_size, lr, warmup, momentum, weight_decay, beta (of TRADES), label_smoothing, inner_steps,
     inner_step, ema and padding.
     """
-    from dfrd_bench.cli.outcome import print_outcome
+    from dfrd_bench.cli.printing import print_outcome
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.runs.teacher import fulfil_teacher
 

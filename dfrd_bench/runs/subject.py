@@ -1,7 +1,8 @@
-"""What a record speaks of, its network and its test images: found again, and refused where they are others."""
+"""What a record speaks of, its network, its test images and its request: found again, and refused where they are others."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.problem import DatasetInfo, Precision
 from dfrd_bench.records.schema import Record
 from dfrd_bench.records.store import RECORD_FILE, TEACHER_SUFFIX, WEIGHTS_FILE
+from dfrd_bench.runs.request import Request
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,6 +64,53 @@ def open_again(
     if dataset.info != recorded.info:
         raise DfrdBenchError(f"The record is of {known}, not of {dataset.info.name} with its shape and classes.")
     return dataset
+
+
+def request_again(record: Record) -> tuple[Request, list[str]]:
+    """The request that makes a record's run or teacher once more, with every hyper-parameter that it had.
+
+    Returns:
+        The request, and a line for each thing of the user's own whose place no record knows.
+
+    Raises:
+        DfrdBenchError: a teacher that was not trained here.
+    """
+    from dfrd_bench.teachers.base import teacher_source
+
+    spec, info, unknown = record.spec, record.dataset.info, []
+    if spec.kind == "teacher" and record.training is None:
+        raise DfrdBenchError(
+            f"{spec.teacher.name} was not trained here: `dfrd-bench evaluate --teacher` made its record."
+        )
+    name = info.name
+    if own_images(name):
+        name = f"{IMAGE_FOLDER}:{name.removeprefix(f'{IMAGE_FOLDER}-')}"
+        unknown.append("dataset: say where that folder is.")
+    request = Request(
+        dataset=name,
+        student=spec.student,
+        settings=spec.config,
+        seed=spec.seed,
+        eps=spec.threat.eps,
+        step=spec.threat.step,
+        precision=spec.precision,
+        test_images=None if spec.dataset == info.name else record.dataset.test_images,
+        compile=spec.compiled,
+        attacks=tuple(record.evaluation.attacks),
+    )
+    if spec.kind == "teacher":
+        return request, unknown
+    takes_one = teacher_source(spec.teacher.name, info.name).takes_architecture
+    if spec.teacher.name.startswith("checkpoint:"):
+        unknown.append(f"teacher: say where that file is; its sha256 is {spec.teacher.sha256}.")
+    preset = spec.variant.partition("+")[0]
+    return replace(
+        request,
+        method=spec.method,
+        teacher=spec.teacher.name,
+        teacher_arch=spec.teacher.architecture if takes_one else None,
+        preset=preset if "=" not in preset else "default",
+    ), unknown
 
 
 def recorded_network(folder: Path, record: Record, info: DatasetInfo) -> nn.Module:

@@ -128,3 +128,17 @@ def test_a_number_that_yaml_reads_as_text_is_the_number_it_is_for_a_run(tmp_path
     (tmp_path / "rows.yaml").write_text("title: Rows\nruns:\n- {method: ferd, settings: {lr: 1e-2}}\n")
     (folder,) = (Path(__file__).parents[2] / "results" / "digits").glob("*/*/ferd/lr=0.01-seed0-*")
     assert load_suite(str(tmp_path / "rows.yaml")).includes(load_record(folder).spec)
+
+
+def test_a_dry_run_downloads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even a dataset whose class names stand in its files; what can be checked without them is."""
+
+    def obtain(*_: object) -> None:
+        pytest.fail("a download")
+
+    monkeypatch.setattr("dfrd_bench.datasets.tiny_imagenet.obtain", obtain)
+    words = ("suite", "main", "--dataset", "tiny-imagenet", "--teacher", "checkpoint:x.pt", "--dry-run")
+    outcome = tiny.command(*words, "--seeds", "0-1")
+    assert (outcome.code, len(outcome.out.splitlines())) == (0, 12)
+    assert "Unknown preset of tiny-imagenet 'papr'" in tiny.command(*words, "--preset", "papr").err
+    assert "tiny-imagenet has no teacher of its own" in tiny.command(*words[:4], "--dry-run").err

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -12,7 +15,9 @@ from dfrd_bench.errors import DfrdBenchError, out_of_memory
 from dfrd_bench.method import Resumable
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.records.files import alone_in
-from dfrd_bench.runs.checkpoint import Checkpoint
+from dfrd_bench.records.schema import TrainingRecord
+from dfrd_bench.runs.checkpoint import Checkpoint, History
+from dfrd_bench.runs.epochs import train_epochs
 from dfrd_bench.runs.run import Finished, run
 
 
@@ -50,6 +55,40 @@ def test_memory_that_runs_out_is_not_called_damage(tmp_path: Path) -> None:
     Checkpoint(tmp_path).save(Walk(), tiny.CPU, 1, 0.0, 0)
     with pytest.raises(torch.OutOfMemoryError):
         Checkpoint(tmp_path).restore(Large(), tiny.CPU)
+
+
+def strict(text: str) -> list[dict[str, Any]]:
+    """Lines of JSON, which has no NaN and no infinity."""
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is no JSON")
+
+    return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
+
+
+def test_the_history_is_json_whatever_a_loss_is(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"epoch": 0, "loss": NaN}\n')  # as version 0.1.0 wrote it
+    history = History(path)
+    history.truncate(1)
+    history.append({"epoch": 1, "loss": float("inf"), "other": -math.inf, "fine": 0.5})
+    expected = [{"epoch": 0, "loss": None}, {"epoch": 1, "loss": None, "other": None, "fine": 0.5}]
+    assert strict(path.read_text()) == expected
+    assert history.truncate(2) == expected
+
+
+def test_a_number_that_is_none_is_not_among_the_last(tmp_path: Path) -> None:
+    class Diverged(Walk):
+        progress: Any = None
+
+        def train_epoch(self, epoch: int) -> dict[str, float]:
+            return {"loss": math.nan, "place": self.step()}
+
+    def train(epochs: int) -> TrainingRecord:
+        return train_epochs(Diverged(), epochs, settings={}, folder=tmp_path, device=tiny.CPU, observer=SILENT)
+
+    assert train(2).last.keys() == {"place"}
+    assert train(2).last.keys() == {"place"}  # read back from the file
 
 
 @pytest.mark.parametrize(

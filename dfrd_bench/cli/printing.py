@@ -1,0 +1,72 @@
+"""What several commands print, and how: for any width, and for pipes that cannot carry every character."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from dfrd_bench.errors import DfrdBenchError
+
+if TYPE_CHECKING:
+    from dfrd_bench.records.schema import EvaluationRecord
+    from dfrd_bench.reporting.found import Found
+
+
+def console(width: int = 160) -> Console:
+    """The terminal as wide as it is, or a pipe of a width."""
+    terminal = Console(highlight=False)
+    return terminal if terminal.is_terminal else Console(width=width, highlight=False)
+
+
+def say(text: str) -> None:
+    """Print a whole text; characters that the output cannot carry become question marks."""
+    encoding = sys.stdout.encoding or "utf-8"
+    click.echo(text.encode(encoding, "replace").decode(encoding), nl=False)
+
+
+def runs_below(folders: Iterable[Path]) -> Found:
+    """The runs below some folders; what cannot be read is named on stderr.
+
+    Raises:
+        DfrdBenchError: a folder is missing or holds no valid record.
+    """
+    from dfrd_bench.reporting.found import find_runs
+
+    found = find_runs(folders)
+    for reason in found.skipped:
+        click.echo(f"Skipped: {reason}", err=True)
+    if not found.runs:
+        raise DfrdBenchError("None of the records found is valid. Repair or delete those named above, or run again.")
+    return found
+
+
+def print_outcome(evaluation: EvaluationRecord) -> None:
+    """A small table: one row per attack, with the 95% interval of the average and of the worst class."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("attack")
+    for heading in ("average %", "95 %", "worst class %", "95 %", "worst 10 %", "NSD", "seconds"):
+        table.add_column(heading, justify="right")
+    for name, attack in evaluation.attacks.items():
+        table.add_row(
+            name,
+            f"{100 * attack.average:.2f}",
+            _interval(attack.intervals.get("average")),
+            f"{100 * attack.worst_class:.2f}",
+            _interval(attack.intervals.get("worst_class")),
+            f"{100 * attack.worst_10:.2f}",
+            "–" if attack.nsd is None else f"{attack.nsd:.3f}",
+            f"{attack.seconds:.1f}",
+        )
+    place = console(width=120)
+    place.print(table)
+    place.print(f"survives every attack: {100 * evaluation.worst_case:.2f} %")
+
+
+def _interval(bounds: tuple[float, float] | None) -> str:
+    return "" if bounds is None else f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f}"
