@@ -13,6 +13,8 @@ from torch.nn import functional as F
 GUARD = 1e-10
 Penalty = Literal["sum", "half-mean"]
 Ceiling = Literal["image", "batch"]
+Noise = Literal["channel", "position"]
+Variance = Literal["biased", "unbiased"]
 
 
 def compression(variance: Tensor, scale: Tensor, penalty: Penalty = "sum") -> Tensor:
@@ -36,6 +38,9 @@ class Bottleneck:
         penalty: how the compression term is reduced over channels.
         ceiling: compare λ_k² with the largest channel variance of the same image ("image", eq. 6) or of the whole batch
             ("batch", the released code).
+        noise: ε of eq. 4, one draw for each image and channel, or one for each position as well. Where the head averages over
+            positions, as after the last block, it averages noise of the second kind away.
+        variance: of a channel over its positions, v_c: divided by their number, or by one less ("unbiased", the released code).
     """
 
     beta: float = 0.3
@@ -43,6 +48,8 @@ class Bottleneck:
     steps: int = 50
     penalty: Penalty = "sum"
     ceiling: Ceiling = "image"
+    noise: Noise = "channel"
+    variance: Variance = "biased"
 
     def noise_scale(
         self, head: Callable[[Tensor], Tensor], features: Tensor, labels: Tensor, generator: torch.Generator
@@ -58,12 +65,13 @@ class Bottleneck:
             generator: draws ε.
         """
         z = features.detach()
-        variance = channel_variance(z)
+        variance = channel_variance(z, self.variance)
         raw = torch.zeros_like(variance, requires_grad=True)
+        shape = z.shape if self.noise == "position" else (*variance.shape, 1, 1)
         optimiser = torch.optim.Adam([raw], lr=self.lr)
         for _ in range(self.steps):
             scale = F.softplus(raw)
-            noise = torch.randn(z.shape, generator=generator, device=z.device)
+            noise = torch.randn(shape, generator=generator, device=z.device)
             with torch.enable_grad():
                 prediction = F.cross_entropy(head(z + scale[:, :, None, None] * noise).float(), labels, reduction="sum")
                 loss = prediction + self.beta * compression(variance, scale, self.penalty).sum()
@@ -73,11 +81,11 @@ class Bottleneck:
 
     def non_robust(self, scale: Tensor, features: Tensor) -> Tensor:
         """i_nr: 1 where λ_k² < max_c Var(Z_c) (FERD eq. 6), as floats: [N, C], [N, C, H, W] -> [N, C, 1, 1]."""
-        variance = channel_variance(features.detach())
+        variance = channel_variance(features.detach(), self.variance)
         ceiling = variance.amax(dim=1, keepdim=True) if self.ceiling == "image" else variance.amax()
         return (scale.square() < ceiling).to(features.dtype)[:, :, None, None]
 
 
-def channel_variance(features: Tensor) -> Tensor:
-    """Biased variance of each channel over its positions: [N, C, H, W] -> [N, C]."""
-    return features.float().var(dim=(2, 3), correction=0)
+def channel_variance(features: Tensor, variance: Variance = "biased") -> Tensor:
+    """v_c, the variance of each channel over its positions: [N, C, H, W] -> [N, C]."""
+    return features.float().var(dim=(2, 3), correction=int(variance == "unbiased"))

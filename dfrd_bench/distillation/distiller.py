@@ -19,6 +19,8 @@ from dfrd_bench.problem import Problem
 
 RECIPE = "FERD paper, section 5.1"
 RELEASED = "FERD released code"
+DecayFrom = Literal["warmup", "start"]
+USUAL_PADDING = 4  # of 32 and 64 pixels alike, in every released code
 MANY_CLASSES = 100  # from which on the papers' values for CIFAR-100 apply
 
 
@@ -29,15 +31,19 @@ class DistillerConfig(MethodConfig):
     warmup_epochs: int = param(20, "first epochs, with synthesis only", RELEASED, ge=0)
     distillation_steps: int = param(400, "student steps per epoch", RECIPE, ge=1)
     lr: float = param(0.1, "student: SGD learning rate, cosine decay to 0", RECIPE, gt=0)
+    decay_from: DecayFrom = param("warmup", "where the cosine of lr begins: warmup's end, or start", "shared recipe")
     momentum: float = param(0.9, "student: SGD momentum", RECIPE, ge=0, lt=1)
     weight_decay: float = param(5e-4, "student: SGD weight decay", RECIPE, ge=0)
-    crop_padding: int | None = param(None, "random crop's padding; an eighth of the height when null", RELEASED, ge=0)
+    crop_padding: int | None = param(
+        None, "random crop's padding; when null 4, on images below 32 pixels an eighth of the height", RELEASED, ge=0
+    )
     flip: bool | None = param(None, "random horizontal flip; where the dataset is mirrored when null", RELEASED)
     conversion: bool = param(True, "robust distillation (DFRD); false leaves the method as DFKD", "FERD paper, A.8")
     attack_steps: int = param(10, "student's adversary: steps", "FERD paper, A.8", ge=1)
     attack_step: float | None = param(
         None, "student's adversary: step size; the threat model's when null", "FERD paper, A.8", gt=0
     )
+    student_clip_norm: float | None = param(None, "largest norm of the student's gradient", "shared recipe", gt=0)
     adversarial_weight: float = param(5 / 6, "RSLAD: weight of the adversarial term", "FERD paper, A.8", ge=0, le=1)
     reduction: Literal["batchmean", "mean"] = param(
         "batchmean", "KL averaged over images, or over images × classes", "RSLAD released code: mean"
@@ -82,7 +88,7 @@ class Distiller(Method):
         padding = self.recipe.crop_padding
         return augment(
             images,
-            padding=images.shape[2] // 8 if padding is None else padding,
+            padding=min(images.shape[2] // 8, USUAL_PADDING) if padding is None else padding,
             flip=self.flips,
             generator=self.rng,
         )
@@ -93,9 +99,9 @@ class Distiller(Method):
         return self.problem.info.mirrored if self.recipe.flip is None else self.recipe.flip
 
     def set_learning_rate(self, epoch: int) -> float:
-        """Cosine decay from `lr` to 0 over the epochs after warm-up; returns the rate of this epoch."""
-        total = max(self.recipe.epochs - self.recipe.warmup_epochs, 1)
-        rate = self.recipe.lr * cosine(max(epoch - self.recipe.warmup_epochs, 0), total)
+        """Cosine decay from `lr` to 0 over the epochs after warm-up, or over all; returns the rate of this epoch."""
+        before = self.recipe.warmup_epochs if self.recipe.decay_from == "warmup" else 0
+        rate = self.recipe.lr * cosine(max(epoch - before, 0), max(self.recipe.epochs - before, 1))
         set_learning_rate(self.optimiser, rate)
         return rate
 
@@ -110,6 +116,8 @@ class Distiller(Method):
         loss = total_loss(terms, "distillation")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        if self.recipe.student_clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.student.parameters(), self.recipe.student_clip_norm)
         self.optimiser.step()
         return loss.detach()
 

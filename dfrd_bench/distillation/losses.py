@@ -50,13 +50,14 @@ def decoupled_kl(p_logits: Tensor, q_logits: Tensor, class_weights: Tensor) -> T
     """Decoupled KL (Cui et al. 2024), as FERD's released code uses it: logits [N, K] twice, weights [N, K] -> scalar.
 
     ¼·Σ_ij w_ij (Δ_i − Δ_j)² / Σ_ij w_ij + soft cross-entropy, with Δ = p_logits − q_logits and w_ij = s_i·s_j. The squared
-    part equals ½·Var_s(Δ), so it vanishes for one-hot weights and the gradient in q is then that of `kl`.
+    part equals ½·Var_s(Δ), so it vanishes for one-hot weights and the gradient in q is then that of `kl`. As released, the
+    cross-entropy sends no gradient to p (its `losses.py:54-60`); the weights send theirs, if they have one.
     """
     difference = p_logits.float() - q_logits.float()
     s = class_weights / class_weights.sum(dim=1, keepdim=True)
     mean = (s * difference).sum(dim=1, keepdim=True)
     squared = (s * (difference - mean).square()).sum(dim=1) / 2
-    soft_cross_entropy = -(p_logits.float().softmax(dim=1) * log_probabilities(q_logits)).sum(dim=1)
+    soft_cross_entropy = -(p_logits.float().softmax(dim=1).detach() * log_probabilities(q_logits)).sum(dim=1)
     return (squared + soft_cross_entropy).mean()
 
 

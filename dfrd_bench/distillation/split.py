@@ -36,6 +36,14 @@ def feature_layers(model: nn.Module, prefix: str = "") -> list[str]:
     return names
 
 
+def with_batchnorm(model: nn.Module, layer: str) -> str:
+    """The BatchNorm that a network declares right behind one of its parts, or that part where it declares none there."""
+    parent, _, name = layer.rpartition(".")
+    siblings = dict(model.get_submodule(parent).named_children())
+    behind = [*siblings][[*siblings].index(name) + 1 :][:1]
+    return f"{parent}.{behind[0]}".lstrip(".") if behind and isinstance(siblings[behind[0]], nn.BatchNorm2d) else layer
+
+
 class SplitTeacher:
     """A teacher f seen as f_{l+} ∘ f_l: `features` hands out f_l's output of a full pass, `head` runs f_{l+} alone.
 

@@ -24,12 +24,14 @@ class DeepInvConfig(PoolConfig):
     """DeepInversion's hyper-parameters, as the FERD paper's baseline has them; the student's schedule is the shared recipe's."""
 
     synthesis_steps: int = param(1000, "Adam steps on a batch (the original: 2000)", FANG, ge=1)
-    pixel_lr: float = param(0.1, "Adam learning rate, in standard deviations of a pixel", RELEASED, gt=0)
+    pixel_lr: float = param(0.1, "Adam learning rate, in standard deviations of a pixel", f"{FANG}; Yin: 0.05", gt=0)
     beta1: float = param(0.5, "Adam's β1 (the original: 0.9)", FANG, ge=0, lt=1)
     beta2: float = param(0.99, "Adam's β2 (the original: 0.999)", FANG, ge=0, lt=1)
     pixel_mean: float = param(0.5, "centre of a pixel's scale", "CIFAR-10's normalisation, rounded", ge=0, le=1)
     pixel_std: float = param(0.25, "unit of a pixel's scale", "CIFAR-10's normalisation, rounded", gt=0)
-    lambda_bn: float = param(10.0, "weight of the BatchNorm distance (the original: 100)", FANG, ge=0)
+    lambda_bn: float = param(
+        10.0, "weight of the BatchNorm distance", f"{FANG}; Yin: 10 (its script's default: 100)", ge=0
+    )
     lambda_oh: float = param(1.0, "weight of the one-hot cross-entropy", PAPER, ge=0)
     lambda_adv: float = param(1.0, "weight of the student-teacher disagreement (adaptive inversion)", FANG, ge=0)
     lambda_tv: float = param(2.5e-5, "weight of the total variation of images in [0, 1]", RELEASED, ge=0)

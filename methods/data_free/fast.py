@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from typing import Any, cast
@@ -10,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from dfrd_bench.distillation.generators import ConvGenerator, initialise_normal, initialised_from
+from dfrd_bench.distillation.generators import ConvGenerator
 from dfrd_bench.distillation.inversion import Inversion
 from dfrd_bench.distillation.meta import InnerLoop, MetaRule
 from dfrd_bench.distillation.synthesis import Canvas, SynthesisConfig, SynthesizeThenDistill
@@ -19,6 +18,7 @@ from dfrd_bench.problem import Problem
 
 PAPER = "Fang et al. 2022"
 RELEASED = "Fang et al. 2022, released code"
+RESET_STD = 0.02
 
 
 class FastConfig(SynthesisConfig):
@@ -33,7 +33,9 @@ class FastConfig(SynthesisConfig):
     meta_lr: float | None = param(
         None, "meta-generator: Adam learning rate; generator_lr × synthesis_steps when null", RELEASED, gt=0
     )
-    reset_after: int = param(120, "reset its first layer so many epochs after warm-up; 0 never", RELEASED, ge=0)
+    reset_after: int = param(
+        120, "reset its first linear layer and BatchNorm so many epochs after warm-up; 0 never", RELEASED, ge=0
+    )
     lambda_bn: float = param(10.0, "weight of the BatchNorm distance", RELEASED, ge=0)
     lambda_oh: float = param(0.4, "weight of the one-hot cross-entropy", RELEASED, ge=0)
     lambda_adv: float = param(
@@ -75,16 +77,21 @@ class Fast(SynthesizeThenDistill):
         self.adversarial = False
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
-        """The student's disagreement counts once there is a student; late in training the first layer starts anew."""
+        """The student's disagreement counts once there is a student; late in training the first layers start anew."""
         c = self.fast
         self.adversarial = epoch >= c.warmup_epochs
         if c.reset_after and epoch == c.warmup_epochs + c.reset_after:
-            first = cast(ConvGenerator, self.generator).linear
-            anew = copy.deepcopy(first).cpu()  # where `initialised_from` rules
-            with initialised_from(self.rng):
-                initialise_normal(anew)
-            first.load_state_dict(anew.state_dict())
+            self.reset_first_layers()
         return super().train_epoch(epoch)
+
+    @torch.no_grad()
+    def reset_first_layers(self) -> None:
+        """Weights from N(0, 0.02), the BatchNorm's too, and biases 0 (`fast_meta.py:30-34`)."""
+        generator = cast(ConvGenerator, self.generator)
+        for layer in (generator.linear, generator.bn0):
+            drawn = torch.randn(layer.weight.shape, generator=self.rng, device=self.problem.device)
+            layer.weight.copy_(RESET_STD * drawn)
+            layer.bias.zero_()
 
     def canvas(self, labels: Tensor) -> Canvas:
         """The inner loop trains a copy of the meta-generator, and new latent codes."""

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from dfrd_bench.distillation.adversaries import DivergenceAdversary
 from dfrd_bench.distillation.batchnorm import BatchNormStatistics
-from dfrd_bench.distillation.bottleneck import Bottleneck, Ceiling, Penalty
+from dfrd_bench.distillation.bottleneck import Bottleneck, Ceiling, Noise, Penalty, Variance
 from dfrd_bench.distillation.conversion import Distillation, RobustDistillation
 from dfrd_bench.distillation.distiller import RELEASED
 from dfrd_bench.distillation.losses import decoupled_kl, kl, kl_from_uniform_per_image, rslad
@@ -39,6 +39,10 @@ class FERDConfig(SynthesisConfig):
     reweighting: bool = param(True, "class reweighting on", "paper, table 3")
     strategy: Strategy = param("softmax", "from vulnerability to class probabilities", "paper, section 4.2 and A.6")
     margin: Literal["logits", "probabilities"] = param("logits", "what the margin is taken of", "paper, eq. 1")
+    margin_images: Literal["kept", "last"] = param(
+        "kept", "whose margins count: the kept batch's, or the last step's, augmented", "ours; released: last"
+    )
+    absent_class: Literal["keep", "zero"] = param("keep", "D_c of a class without images", "ours; released: zero")
     class_temperature: float = param(1.0, "softmax temperature of the class probabilities", "paper, section 4.2", gt=0)
     probe_steps: int = param(20, "PGD steps on the teacher behind the margins", "paper, section 4.2", ge=1)
     # Fairness-aware examples (eq. 3-7)
@@ -49,6 +53,8 @@ class FERDConfig(SynthesisConfig):
     bottleneck_steps: int = param(50, "Adam steps of the noise scale λ_r", RELEASED, ge=1)
     bottleneck_penalty: Penalty = param("half-mean", "compression over channels", "released, with its β; eq. 5: sum")
     bottleneck_ceiling: Ceiling = param("image", "largest variance of the image, or batch", "eq. 6; released: batch")
+    bottleneck_noise: Noise = param("channel", "ε of eq. 4, per channel or position", f"{RELEASED}; Kim et al. 2021")
+    bottleneck_variance: Variance = param("biased", "v_c over the positions", "ours; released: unbiased")
     # Uniform-target adversarial examples and distillation (eq. 10-11)
     utae: bool = param(True, "uniform-target adversarial examples on; off sets γ to 0", "paper, table 3")
     gamma: float = param(0.5, "γ, weight of the uniform-target constraint", "paper, section 5.1", ge=0)
@@ -71,13 +77,14 @@ class FERD(SynthesizeThenDistill):
         self.ferd = c = cast(FERDConfig, config)
         models = [problem.teacher, problem.student] if c.bn_models == "both" else [problem.teacher]
         self.statistics = [BatchNormStatistics(m, "ferd's L_bn (lambda_bn)") for m in models] if c.lambda_bn else []
-        self.split = SplitTeacher(problem.teacher, c.layer) if c.fae and c.lambda_uni else None
+        self.split = SplitTeacher(problem.teacher, self.split_layer()) if c.fae and c.lambda_uni else None
         if self.split is not None:
             self.split.need_positions(problem.shape, "ferd's L_uni (off with fae=false)")
         self.bottleneck = Bottleneck(**{n.removeprefix("bottleneck_"): v for n, v in c if n.startswith("bottleneck_")})
         # D_c (eq. 2), at first 0; or κ_c (eq. 26), at first K: a class of which nothing is known has not fallen
         unknown = float(c.probe_steps) if c.strategy in STEPS_BASED else 0.0
         self.vulnerability = torch.full((problem.num_classes,), unknown, device=problem.device)
+        self.last_view: list[Tensor] = []  # what the generator's loss saw last; no part of the state
         self.probabilities = super().class_probabilities()
 
     def class_probabilities(self) -> Tensor:
@@ -106,11 +113,21 @@ class FERD(SynthesizeThenDistill):
             terms["uni"] = c.lambda_uni * self.uniformity(self.split, labels)
         return terms
 
+    def split_layer(self) -> str:
+        """l of eq. 3, by name."""
+        return self.ferd.layer
+
+    def synthesis_view(self, images: Tensor) -> Tensor:
+        """As always, and remembered."""
+        view = super().synthesis_view(images)
+        self.last_view = [view.detach()]
+        return view
+
     def disagreement(self, z_teacher: Tensor, z_student: Tensor) -> Tensor:
         """L_adv of eq. 8: logits [N, K] twice -> scalar."""
         if self.ferd.loss == "kl":
             return kl(z_teacher, z_student)
-        return decoupled_kl(z_teacher, z_student, (z_teacher.float() / 100).softmax(dim=1).detach())
+        return decoupled_kl(z_teacher, z_student, (z_teacher.float() / 100).softmax(dim=1))
 
     def uniformity(self, split: SplitTeacher, labels: Tensor) -> Tensor:
         """L_uni = KL(U, f_{l+}(Z_nr)) (eq. 7): what the non-robust features of the recorded pass predict, a scalar."""
@@ -123,11 +140,13 @@ class FERD(SynthesizeThenDistill):
         c = self.ferd
         if c.reweighting and c.strategy != "uniform":
             softmax = c.margin == "probabilities"
+            seen = self.last_view[0] if c.margin_images == "last" else x
             margins, steps = probe(
-                self.problem, x, labels, steps=c.probe_steps, probabilities=softmax, generator=self.rng
+                self.problem, seen, labels, steps=c.probe_steps, probabilities=softmax, generator=self.rng
             )
             values = steps if c.strategy in STEPS_BASED else -margins
-            self.vulnerability = class_means(values, labels, self.vulnerability)
+            absent = self.vulnerability if c.absent_class == "keep" else torch.zeros_like(self.vulnerability)
+            self.vulnerability = class_means(values, labels, absent)
             self.probabilities = distribution(
                 self.vulnerability, c.strategy, steps=c.probe_steps, temperature=c.class_temperature
             ).float()

@@ -16,6 +16,7 @@ from dfrd_bench.method import MethodConfig, Reference, param
 from dfrd_bench.problem import Problem
 
 PAPER = "Micaelli & Storkey 2019"
+RELEASED = "Micaelli & Storkey 2019, released code"
 MANY_CLASSES = 200  # those of Tiny-ImageNet, where "the distilled student performs extremely poorly" (FERD, A.5)
 
 
@@ -28,7 +29,8 @@ class ZSKTConfig(DistillerConfig):
     generator_steps: int = param(1, "n_G, generator steps per round", PAPER, ge=1)
     student_steps: int = param(10, "n_S, student steps per round", PAPER, ge=1)
     generator_lr: float = param(1e-3, "generator: Adam learning rate, cosine decay to 0", PAPER, gt=0)
-    clip_norm: float = param(5.0, "largest norm of the generator's gradient", PAPER, gt=0)
+    clip_norm: float = param(5.0, "largest norm of the generator's gradient", RELEASED, gt=0)
+    student_clip_norm: float | None = param(5.0, "largest norm of the student's gradient", RELEASED, gt=0)
     latent_dim: int = param(100, "length of a latent code", PAPER, ge=1)
     generator_width: int = param(64, "channels of the generator's last hidden layer", "shared recipe", ge=1)
 

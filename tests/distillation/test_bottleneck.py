@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dfrd_bench.distillation.bottleneck import Bottleneck, channel_variance, compression
+from dfrd_bench.distillation.bottleneck import Bottleneck, Noise, channel_variance, compression
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -55,6 +55,33 @@ class TestCompression:
 def test_channel_variance_is_biased_and_per_image() -> None:
     features = torch.tensor([[[[1.0, 3.0]], [[0.0, 0.0]]], [[[2.0, 8.0]], [[-1.0, 1.0]]]])
     assert channel_variance(features).tolist() == [[1.0, 0.0], [9.0, 1.0]]
+    assert channel_variance(features, "unbiased").tolist() == [[2.0, 0.0], [18.0, 2.0]]
+
+
+class TestNoise:
+    """Behind a mean over positions, noise of its own at every position is averaged away; one draw per channel is not."""
+
+    def scale(self, noise: Noise, positions: int) -> float:
+        features = torch.randn(16, 3, positions, positions, generator=generator(1))
+        weight = 5 * torch.randn(4, 3, generator=generator(2))
+        labels = (features.mean((2, 3)) @ weight.T).argmax(1)
+        bottleneck = Bottleneck(noise=noise, steps=200)
+        found = bottleneck.noise_scale(lambda z: z.mean((2, 3)) @ weight.T, features, labels, generator())
+        return float(found.mean())
+
+    def test_is_borne_the_better_the_more_positions_it_is_averaged_over(self) -> None:
+        assert self.scale("position", 8) > 1.5 * self.scale("channel", 8)
+
+    @pytest.mark.parametrize(("noise", "draws"), [("channel", 1), ("position", 20)])
+    def test_is_drawn_once_per_channel_or_once_per_position(self, noise: Noise, draws: int) -> None:
+        seen: list[Tensor] = []
+
+        def head(z: Tensor) -> Tensor:
+            seen.append(z.detach())
+            return z.mean((2, 3))
+
+        Bottleneck(noise=noise, steps=1).noise_scale(head, torch.ones(2, 3, 4, 5), torch.tensor([0, 1]), generator())
+        assert [len(channel.unique()) for channel in seen[0].flatten(0, 1)] == 6 * [draws]
 
 
 class TestNoiseScale:

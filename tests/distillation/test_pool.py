@@ -56,19 +56,46 @@ def test_only_what_was_added_is_drawn_from_a_pool_that_is_not_full() -> None:
     assert contents(pool) == {1, 2, 3}
 
 
-def test_draws_are_uniform_with_replacement() -> None:
+def of_twenty() -> SyntheticPool:
     pool = SyntheticPool(20, SHAPE, tiny.CPU)
     pool.add(*numbered(*range(20)))
-    _, labels = pool.draw(4000, torch.Generator().manual_seed(0))
-    assert chisquare(torch.bincount(labels, minlength=20).numpy()).pvalue > 0.001
+    return pool
+
+
+@pytest.mark.parametrize("batch", [1, 6, 7, 20, 33])
+def test_draws_are_passes_without_replacement(batch: int) -> None:
+    pool, rng = of_twenty(), torch.Generator().manual_seed(0)
+    drawn = torch.cat([pool.draw(batch, rng)[1] for _ in range(20)])
+    for whole in drawn[: len(drawn) // 20 * 20].split(20):
+        assert sorted(whole.tolist()) == list(range(20))
+
+
+def test_every_place_of_a_pass_is_uniform() -> None:
+    pool, rng = of_twenty(), torch.Generator().manual_seed(0)
+    firsts = torch.cat([pool.draw(20, rng)[1][:1] for _ in range(2000)])
+    assert chisquare(torch.bincount(firsts, minlength=20).numpy()).pvalue > 0.001
+
+
+def test_a_pass_begins_anew_when_images_are_added() -> None:
+    pool, rng = SyntheticPool(40, SHAPE, tiny.CPU), torch.Generator().manual_seed(0)
+    pool.add(*numbered(*range(20)))
+    pool.draw(15, rng)
+    pool.add(*numbered(*range(20, 40)))
+    assert sorted(pool.draw(40, rng)[1].tolist()) == list(range(40))
 
 
 def test_the_generator_decides_the_draw(unmoved_rng: None) -> None:
-    pool = SyntheticPool(20, SHAPE, tiny.CPU)
-    pool.add(*numbered(*range(20)))
-    one, again, other = (pool.draw(10, torch.Generator().manual_seed(s))[1].tolist() for s in (0, 0, 1))
+    one, again, other = (of_twenty().draw(10, torch.Generator().manual_seed(s))[1].tolist() for s in (0, 0, 1))
     assert one == again
     assert one != other
+
+
+def test_a_pass_that_was_begun_goes_on_after_a_stop() -> None:
+    whole, rng = of_twenty(), torch.Generator().manual_seed(0)
+    whole.draw(7, rng)
+    restored = SyntheticPool(20, SHAPE, tiny.CPU)
+    restored.load_state_dict(whole.state_dict())
+    assert restored.draw(13, torch.Generator().manual_seed(9))[1].tolist() == whole.draw(13, rng)[1].tolist()
 
 
 def test_an_empty_pool_is_refused() -> None:

@@ -129,12 +129,17 @@ class TestGeneratorLoss:
         hook.remove()
         return found
 
+    @pytest.mark.parametrize("noise", ["channel", "position"])
     @pytest.mark.parametrize("penalty", ["sum", "half-mean"])
     @pytest.mark.parametrize("ceiling", ["image", "batch"])
-    def test_uniformity_is_that_of_a_bottleneck_run_through_the_whole_teacher(self, penalty: str, ceiling: str) -> None:
+    def test_uniformity_is_that_of_a_bottleneck_run_through_the_whole_teacher(
+        self, penalty: str, ceiling: str, noise: str
+    ) -> None:
         problem = tiny.problem()
         problem.teacher.block3 = nn.Sequential(problem.teacher.block3, Scaled(largest_variance=0.5, of=problem.teacher))
-        method = ferd(problem, lambda_uni=2.0, bottleneck_penalty=penalty, bottleneck_ceiling=ceiling)
+        method = ferd(
+            problem, lambda_uni=2.0, bottleneck_penalty=penalty, bottleneck_ceiling=ceiling, bottleneck_noise=noise
+        )
         source = torch.Generator()
         source.set_state(method.rng.get_state())
         found = self.terms(method)["uni"]
@@ -149,8 +154,8 @@ class TestGeneratorLoss:
         adam = torch.optim.Adam([raw], lr=0.1)
         for _ in range(3):
             scale = F.softplus(raw)
-            noise = torch.randn(z.shape, generator=source)
-            noisy = z + scale[..., None, None] * noise
+            drawn = torch.randn(z.shape if noise == "position" else (12, 64, 1, 1), generator=source)
+            noisy = z + scale[..., None, None] * drawn
             loss = F.cross_entropy(self.with_features(teacher, noisy), LABELS, reduction="sum")
             term = variance / scale**2 + (scale**2 / variance).log() - 1
             loss = loss + 0.3 * (term.sum() if penalty == "sum" else term.mean(1).sum() / 2)

@@ -25,6 +25,10 @@ OWN_IMAGES = (
     "this very copy, and with no published ones."
 )
 FIRST_IMAGES = "Only the first {each} test images of each class are used: not comparable with numbers on all of them."
+SUPERSEDED = {
+    "dfrd-bench 0.1.0": "made before the methods were corrected (docs/reproducibility.md, What version 0.2.0 corrected)",
+}
+"""Why runs of an older provider are no longer what their method gives."""
 SHOWN_SETTINGS = 2
 LONGEST_SETTING = 24
 
@@ -124,10 +128,17 @@ def warnings_about(members: Iterable[Member]) -> tuple[str, ...]:
             usual, *others = sorted(rows_by_value, key=lambda found: -len(rows_by_value[found]))
             parts = "; ".join(f"{', '.join(rows_by_value[found])}: {found}" for found in others)
             sentences.append(f"Not comparable: the rows do not share {what}. {parts}; the others: {usual}.")
+    for provider, why in SUPERSEDED.items():
+        if old := dict.fromkeys(label for label, records in members if any(_made_by(r, provider) for r in records)):
+            sentences.append(f"Superseded, {why}: {', '.join(old)}.")
     flagged = dict.fromkeys(label for label, records in members if any(record.warnings for record in records))
     if flagged:
         sentences.append(f"Runs of these rows carry warnings of their own, see record.json: {', '.join(flagged)}.")
     return tuple(sentences)
+
+
+def _made_by(record: Record, provider: str) -> bool:
+    return record.spec.kind == "student" and record.spec.provider == provider
 
 
 def settings_of(spec: ExperimentSpec) -> str:
