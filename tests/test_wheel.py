@@ -55,6 +55,7 @@ def test_wheel_contains_the_weights_and_the_mapped_packages(wheel: Path) -> None
         "dfrd_bench/methods/data_free/ferd.py",
         "dfrd_bench/benchmarks/__init__.py",
         "dfrd_bench/benchmarks/published/ferd.csv",
+        "dfrd_bench/benchmarks/published/papers.yaml",
         "dfrd_bench/py.typed",
     ):
         assert needed in names

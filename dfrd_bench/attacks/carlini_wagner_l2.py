@@ -20,7 +20,7 @@ class CarliniWagnerL2:
     """min ‖x' − x‖² + c·max(z_y − max_{j≠y} z_j, −κ) over x' = (tanh w + 1)/2 (Carlini & Wagner 2017, L2 attack, objective f6).
 
     The constant is fixed, not searched for: a small one leaves an image alone whose cheapest misclassification costs more than
-    the hinge can pay.
+    the hinge can pay. The defaults of constant, steps and learning rate are those of Kim et al.'s (2021) released code.
 
     Attributes:
         summary: one line for `dfrd-bench list attacks`.
@@ -82,6 +82,4 @@ class CarliniWagnerL2:
         return best
 
 
-cw_l2 = CarliniWagnerL2(
-    summary="CW-L2: c = 0.1, 200 Adam steps, no ε ball (the released FERD code's setting); not comparable with CW∞"
-)
+cw_l2 = CarliniWagnerL2(summary="CW-L2: c = 0.1, 200 Adam steps, no ε ball; not comparable with CW∞")

@@ -41,6 +41,7 @@ def audit(results: tuple[Path, ...], published: bool, style: str) -> None:
     from dfrd_bench.reporting.audit.findings import FORMATS
     from dfrd_bench.reporting.audit.published import audit_published
     from dfrd_bench.reporting.audit.recorded import audit_runs
+    from dfrd_bench.reporting.papers import papers
 
     findings, skipped = [], []
     if results or not published:
@@ -49,6 +50,11 @@ def audit(results: tuple[Path, ...], published: bool, style: str) -> None:
         findings += audit_runs(found.runs)
     if published:
         findings += audit_published()
+        versions = "".join(f"Version of {name}: {paper.source}.\n" for name, paper in papers().items())
+        if style == "csv":  # which has no room for them
+            click.echo(versions, err=True, nl=False)
+        else:
+            say(f"{versions}\n")
     say(FORMATS[style](findings))
     if findings or skipped:
         sys.exit(1)

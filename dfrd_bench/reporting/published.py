@@ -6,7 +6,6 @@ import csv
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
-from importlib.resources import files
 from io import StringIO
 from types import MappingProxyType
 from typing import Annotated, Literal
@@ -14,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dfrd_bench.errors import DfrdBenchError, unknown_name
+from dfrd_bench.reporting.papers import numbers_folder, papers
 
 ACCURACIES = ("average", "worst_class", "worst_10")
 CLASSES = {"cifar10": 10, "cifar100": 100, "tiny-imagenet": 200}
@@ -95,10 +95,9 @@ def published() -> Mapping[str, tuple[Entry, ...]]:
         DfrdBenchError: a file of the installation is damaged.
     """
     tables: dict[str, list[Entry]] = {}
-    folder = files("dfrd_bench.benchmarks") / "published"
-    for paper in ("ferd", "fair-ard"):
+    for paper in papers():
         try:
-            rows = list(csv.DictReader(StringIO((folder / f"{paper}.csv").read_text(encoding="utf-8"))))
+            rows = list(csv.DictReader(StringIO((numbers_folder() / f"{paper}.csv").read_text(encoding="utf-8"))))
             for entry in map(Entry.model_validate, rows):
                 tables.setdefault(f"{paper}:{entry.table}", []).append(entry)
         except (OSError, ValidationError) as error:
@@ -114,9 +113,8 @@ def published_table(name: str) -> tuple[Entry, ...]:
     """
     known = published()
     paper, separator, _ = name.partition(":")
-    papers = dict.fromkeys(full.partition(":")[0] for full in known)
-    if paper not in papers:
-        raise unknown_name("paper", paper, papers)
+    if paper not in papers():
+        raise unknown_name("paper", paper, papers())
     if name not in known:
         tables = [full for full in known if full.startswith(f"{paper}:")]
         if not separator:

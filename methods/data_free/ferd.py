@@ -68,8 +68,8 @@ class FERD(SynthesizeThenDistill):
     Config = FERDConfig
     reference = Reference(
         "FERD: Fairness-Enhanced Data-Free Adversarial Robustness Distillation",
-        "ICLR 2026 submission",
-        "arXiv:2509.20793",
+        "ICLR 2026",
+        "https://openreview.net/forum?id=jGXTx64gal, arXiv:2509.20793",
     )
 
     def __init__(self, problem: Problem, config: MethodConfig) -> None:

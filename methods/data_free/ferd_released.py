@@ -8,7 +8,7 @@ from dfrd_bench.distillation.bottleneck import Ceiling, Variance
 from dfrd_bench.distillation.distiller import MANY_CLASSES, RELEASED, DecayFrom
 from dfrd_bench.distillation.reweighting import Strategy
 from dfrd_bench.distillation.split import feature_layers, with_batchnorm
-from dfrd_bench.method import param
+from dfrd_bench.method import Reference, param
 
 from .ferd import FERD, FERDConfig
 
@@ -42,6 +42,7 @@ class FERDReleased(FERD):
     """FERD as its released code has it: min-max reweighting, decoupled KL, fresh generators, no uniform-target term."""
 
     Config = FERDReleasedConfig
+    reference = Reference(FERD.reference.title, "ICLR 2026, released code", "https://github.com/mayaobuduyao/FERD")
 
     def split_layer(self) -> str:
         """A WideResNet's third block and last BatchNorm, before ReLU (`wideresnet_ifd.py:142-144`), PreActResNet: layer3."""

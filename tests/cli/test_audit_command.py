@@ -82,6 +82,20 @@ def test_published_tables_are_audited_without_any_results(tmp_path: Path, monkey
     assert outcome.out.splitlines()[-1] == "58 findings: 14 contradictory, 44 suspicious."
 
 
+def test_audited_papers_are_named_with_their_versions(copied: Path) -> None:
+    text, table = tiny.command("audit", "--published"), tiny.command("audit", "--published", "--format", "csv")
+    first, second, blank = text.out.splitlines()[:3]
+    assert first == (
+        "Version of ferd: FERD as it was under review at ICLR 2026 (OpenReview, anonymous); "
+        "arXiv v2 and the conference version print other numbers."
+    )
+    assert second == "Version of fair-ard: Fair-ARD, the main text of the paper at NeurIPS 2023."
+    assert blank == ""
+    assert table.err.splitlines() == [first, second]
+    assert "Version" not in table.out
+    assert "Version" not in tiny.command("audit", copied).out
+
+
 def test_csv_has_a_row_per_finding(copied: Path) -> None:
     outcome = tiny.command("audit", copied, "--published", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(outcome.out)))

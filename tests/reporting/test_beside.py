@@ -106,6 +106,7 @@ def test_only_what_differs_is_named_and_equal_names_prove_nothing() -> None:
     assert same.title.endswith("beside ferd:table1")
     assert same.warnings == ()
     assert any("known by name only" in line for line in same.legend)
+    assert any(line.startswith("Version of ferd:table1: FERD as it was under review") for line in same.legend)
 
 
 def test_metrics_that_only_the_paper_has_are_columns_and_explained() -> None:
@@ -138,6 +139,21 @@ class TestCommand:
             assert "Not comparable with ferd:table1" in outcome.stderr
         else:
             assert "NOT COMPARABLE: other dataset, teacher and student" in outcome.stdout
+
+    @pytest.mark.parametrize("style", FORMATS)
+    def test_every_format_says_which_version_prints_the_numbers(self, results: Path, style: str) -> None:
+        ferd = self.invoke(results, "--published", "ferd:table1", "--format", style).stdout
+        assert "FERD as it was under review at ICLR 2026 (OpenReview, anonymous); " in ferd
+        assert "arXiv v2 and the conference version print other numbers" in ferd
+        fair = self.invoke(results, "--published", "fair-ard:table2", "--format", style).stdout
+        assert "Fair-ARD, the main text of the paper at NeurIPS 2023" in fair
+        assert "ICLR 2026" not in fair
+
+    def test_csv_names_the_version_in_rows_with_printed_numbers_only(self, results: Path) -> None:
+        outcome = self.invoke(results, "--published", "ferd:table1", "--format", "csv")
+        named = {row["kind"]: row["source"].partition(" ")[0] for row in csv.DictReader(io.StringIO(outcome.stdout))}
+        assert named == {"student": "", "published": "FERD", "difference": "FERD"}
+        assert "source" not in self.invoke(results, "--format", "csv").stdout.splitlines()[0]
 
     def test_csv_says_whose_each_row_is(self, results: Path) -> None:
         outcome = self.invoke(results, "--published", "ferd:table1", "--format", "csv")

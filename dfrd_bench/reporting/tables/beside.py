@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.reporting.papers import papers
 from dfrd_bench.reporting.published import Entry, published_table, variant_key
 from dfrd_bench.reporting.tables.comparability import CONVERTED, WORST
 from dfrd_bench.reporting.tables.layout import (
@@ -45,9 +46,15 @@ class PublishedRow:
 
 @dataclass(frozen=True)
 class PublishedRows:
-    """All rows of a printed table that have accuracies or NSD, in their order; `name` is e.g. "ferd:table1"."""
+    """All rows of a printed table that have accuracies or NSD, in their order.
+
+    Attributes:
+        name: of the table, e.g. "ferd:table1".
+        source: which version of the paper prints it; see `Paper.source`.
+    """
 
     name: str
+    source: str
     rows: tuple[PublishedRow, ...]
 
 
@@ -65,7 +72,7 @@ def published_rows(name: str, attacks: Collection[str] | None = None) -> Publish
     if not rows:
         where = "" if attacks is None else f" under {', '.join(attacks)}"
         raise DfrdBenchError(f"{name} prints neither accuracies nor NSD{where}, so nothing can be put beside ours.")
-    return PublishedRows(name, tuple(rows.values()))
+    return PublishedRows(name, papers()[name.partition(":")[0]].source, tuple(rows.values()))
 
 
 def beside(table: ResultTable, printed: PublishedRows) -> ResultTable:
@@ -88,7 +95,7 @@ def beside(table: ResultTable, printed: PublishedRows) -> ResultTable:
             part = [row for row in rows if (row.dataset, row.student) == (dataset, student)]
             name = group.student if student == group.student else f"{group.student} beside {student}"
             name += f" ({dataset})" if len({row.dataset for row in rows}) > 1 else ""
-            groups.append(Group(name.removeprefix(" "), tuple(_rows(table, group, part, columns, printed.name))))
+            groups.append(Group(name.removeprefix(" "), tuple(_rows(table, group, part, columns, printed))))
             pairs.add((group.student, student))
     differing = _differing(table, theirs, pairs)
     suffix = f" – NOT COMPARABLE: other {_listed(differing)}" if differing else ""
@@ -96,7 +103,7 @@ def beside(table: ResultTable, printed: PublishedRows) -> ResultTable:
         table,
         columns=columns,
         groups=tuple(groups),
-        legend=tuple(dict.fromkeys((*table.legend, *_legend(table, columns, groups, printed.name, theirs)))),
+        legend=tuple(dict.fromkeys((*table.legend, *_legend(table, columns, groups, printed, theirs)))),
         warnings=(*_warnings(differing, printed.name), *table.warnings),
         beside=f", beside {printed.name}{suffix}",
     )
@@ -118,10 +125,10 @@ def _columns(table: ResultTable, theirs: Iterable[PublishedRow]) -> tuple[Column
 
 
 def _rows(
-    table: ResultTable, group: Group, theirs: Sequence[PublishedRow], columns: Sequence[Column], name: str
+    table: ResultTable, group: Group, theirs: Sequence[PublishedRow], columns: Sequence[Column], printed: PublishedRows
 ) -> list[Row]:
     """Ours, printed, difference, for each method in the papers' order, the teacher first."""
-    printed = {row.key: row for row in theirs}
+    by_key = {row.key: row for row in theirs}
     both = _unconverted([*((r.method, r.variant) for r in group.rows), *((r.method, r.variant) for r in theirs)])
     blocks: list[tuple[str, list[Row]]] = []
     origin = (table.dataset, table.teacher, group.student)
@@ -130,27 +137,30 @@ def _rows(
         label = row.label if row.kind == "teacher" else label  # a teacher's own architecture is not the group's
         cells = {column: replace(row.cells.get(column, NOTHING), mark=None) for column in columns}
         block = [replace(row, label=label, cells=cells, origin=origin)]
-        match = printed.get((row.method, variant_key(row.variant)))
+        match = by_key.get((row.method, variant_key(row.variant)))
         if match is not None:
-            block.append(_printed_row(match, columns, both, name))
+            block.append(_printed_row(match, columns, both, printed))
             block.append(_difference(*block))
         blocks.append((row.method, block))
     ours = {(row.method, variant_key(row.variant)) for row in group.rows}
-    blocks += [(row.method, [_printed_row(row, columns, both, name)]) for row in theirs if row.key not in ours]
+    blocks += [(row.method, [_printed_row(row, columns, both, printed)]) for row in theirs if row.key not in ours]
     order = ["teacher", *METHOD_TITLES]
     blocks.sort(key=lambda block: order.index(block[0]) if block[0] in order else len(order))
     return [row for _, block in blocks for row in block]
 
 
-def _printed_row(row: PublishedRow, columns: Sequence[Column], unconverted: Collection[str], name: str) -> Row:
+def _printed_row(
+    row: PublishedRow, columns: Sequence[Column], unconverted: Collection[str], printed: PublishedRows
+) -> Row:
     kind = "teacher" if row.method == "teacher" else "student"
     cells = dict.fromkeys(columns, NOTHING)
     for column in columns:
         entry = row.numbers.get((column.attack, column.metric))
         if entry is not None:
             cells[column] = Cell(entry.number, None, entry.value, "")
-    label = f"{row_label(kind, row.method, row.variant, row.student, unconverted=unconverted)} in {name}"
-    return Row("published", row.method, row.variant, name, label, (), cells, (row.dataset, row.teacher, row.student))
+    label = f"{row_label(kind, row.method, row.variant, row.student, unconverted=unconverted)} in {printed.name}"
+    whose = (row.dataset, row.teacher, row.student)
+    return Row("published", row.method, row.variant, printed.name, label, (), cells, whose, printed.source)
 
 
 def _difference(ours: Row, theirs: Row) -> Row:
@@ -164,8 +174,8 @@ def _difference(ours: Row, theirs: Row) -> Row:
             cells[column] = Cell(difference, None, f"{'+' if difference >= 0 else ''}{column.show(difference)}", "")
     pairs = zip(ours.origin or (), theirs.origin or (), strict=True)
     dataset, teacher, student = (one if one == other else f"{one} - {other}" for one, other in pairs)
-    settings = f"ours - {theirs.settings}"
-    return Row("difference", ours.method, ours.variant, settings, "difference", (), cells, (dataset, teacher, student))
+    settings, whose = f"ours - {theirs.settings}", (dataset, teacher, student)
+    return Row("difference", ours.method, ours.variant, settings, "difference", (), cells, whose, theirs.source)
 
 
 def _unconverted(rows: Iterable[tuple[str, str]]) -> set[str]:
@@ -210,10 +220,10 @@ def _legend(
     table: ResultTable,
     columns: Sequence[Column],
     groups: Iterable[Group],
-    name: str,
+    printed: PublishedRows,
     theirs: Iterable[PublishedRow],
 ) -> tuple[str, ...]:
-    """What the other rows are, and metrics that only the paper has."""
+    """What the other rows are and of which version of the paper, and metrics that only the paper has."""
     new = dict.fromkeys(
         c.metric for c in columns if c.metric in WORST and c.metric not in {o.metric for o in table.columns}
     )
@@ -221,6 +231,7 @@ def _legend(
     return (
         *(f"{WORST[metric]}." for metric in new),
         *([CONVERTED] if any("+RSLAD" in row.label for group in groups for row in group.rows) else []),
-        f"Rows in {name} are the paper's, as printed, on {datasets}; their teacher and student are known by name only. "
+        f"Rows in {printed.name} are the paper's, as printed, on {datasets}; their teacher and student are known by name only. "
         f"Difference: ours minus printed, in points. {NOT_RUN} stands for what was not run or is not printed.",
+        f"Version of {printed.name}: {printed.source}.",
     )

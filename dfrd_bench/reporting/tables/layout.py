@@ -86,6 +86,7 @@ class Row:
         label: how the row is called, e.g. "FERD (utae=false)" or "Teacher (wrn-10-2)".
         seeds: the seeds of its runs, in order; none for a row that is not ours.
         origin: dataset, teacher and student where these are not the table's and the group's.
+        source: which version of a paper its printed numbers are of; "" for a row without any.
     """
 
     kind: Literal["student", "teacher", "published", "difference"]
@@ -96,6 +97,7 @@ class Row:
     seeds: tuple[int, ...]
     cells: dict[Column, Cell] = field(repr=False)
     origin: tuple[str, str, str] | None = None
+    source: str = ""
 
     def uncertainty(self, column: Column) -> str:
         """What stands behind a number: its interval, or ± its spread over seeds, or ""."""

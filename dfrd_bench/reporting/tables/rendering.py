@@ -116,7 +116,7 @@ def to_csv(tables: Sequence[ResultTable]) -> str:
 
     A column `<attack>_<metric>` holds the mean over seeds and `<attack>_<metric>_std` the sample standard deviation,
     which is empty for a single seed; tables with intervals have `<attack>_<metric>_low` and `_high` too. A number is empty
-    where it is undefined or was not run.
+    where it is undefined or was not run. Beside a paper's table, `source` says which version of the paper printed a row.
     """
     import pandas as pd
 
@@ -127,17 +127,18 @@ def to_csv(tables: Sequence[ResultTable]) -> str:
     if any(cell.interval for table in tables for row in table.rows for cell in row.cells.values()):
         endings += ["_low", "_high"]
     names = ["dataset", "teacher", "student", "kind", "method", "variant", "settings", "seeds"]
+    names += ["source"] if any(row.source for table in tables for row in table.rows) else []
     rows: list[dict[str, Any]] = []
     for table in tables:
         for group in table.groups:
             for row in group.rows:
                 whose = row.origin or (table.dataset, table.teacher, group.student)
-                values = (*whose, row.kind, row.method, row.variant, row.settings)
+                values = (*whose, row.kind, row.method, row.variant, row.settings, len(row.seeds), row.source)
                 cells: dict[str, Any] = {}
                 for c, cell in row.cells.items():
                     numbers = (cell.mean, cell.std, *(cell.interval or (None, None)))
                     cells |= {c.key + ending: value for ending, value in zip(endings, numbers, strict=False)}
-                rows.append(dict(zip(names, (*values, len(row.seeds)), strict=True)) | cells)
+                rows.append(dict(zip(names, values, strict=False)) | cells)  # the last, the source, if it has a name
     header = names + [column.key + ending for column in columns for ending in endings]
     return pd.DataFrame(rows, columns=header).to_csv(index=False)
 
