@@ -141,6 +141,10 @@ class Method(Resumable, ABC):
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Train for one epoch (counted from 0) and return its numbers, e.g. mean losses, for the history."""
 
+    def findings(self) -> tuple[str, ...]:
+        """What a reader of this run's numbers must know that only the training showed; asked for after the last epoch."""
+        return ()
+
     @abstractmethod
     def sample(self, n: int) -> Tensor:
         """At most n synthetic images [n, C, H, W] in [0, 1], for pictures."""

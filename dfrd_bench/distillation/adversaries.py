@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from dfrd_bench.distillation.losses import entropy_per_image, kl_from_uniform_pe
 from dfrd_bench.distillation.modes import frozen
 from dfrd_bench.problem import Problem
 
+Start = Literal["noise", "uniform"]
 START_NOISE = 0.001  # FERD A.8 and eq. 10, DFHL's released code: start at x + 0.001·N(0, I)
 
 
@@ -28,12 +30,14 @@ class DivergenceAdversary:
         steps: number of steps.
         step: length of a step; the threat model's when None.
         gamma: γ, the weight of the uniform-target term.
+        start: at x + 0.001·N(0, I), or uniformly in the ball (as Madry et al. 2018 attack).
     """
 
     problem: Problem
     steps: int = 10
     step: float | None = None
     gamma: float = 0.0
+    start: Start = "noise"
 
     def __call__(self, model: nn.Module, x: Tensor, teacher_logits: Tensor, generator: torch.Generator) -> Tensor:
         """Adversarial images [N, C, H, W] for x.
@@ -50,8 +54,11 @@ class DivergenceAdversary:
             value = kl_per_image(teacher_logits, logits)
             return value - self.gamma * kl_from_uniform_per_image(logits) if self.gamma else value
 
-        noise = torch.randn(x.shape, generator=generator, device=x.device)
         threat = self.problem.threat
+        if self.start == "noise":
+            noise = START_NOISE * torch.randn(x.shape, generator=generator, device=x.device)
+        else:
+            noise = threat.eps * (2 * torch.rand(x.shape, generator=generator, device=x.device) - 1)
         with frozen(model):
             return ascend(
                 objective,
@@ -59,7 +66,7 @@ class DivergenceAdversary:
                 eps=threat.eps,
                 step=self.step if self.step is not None else threat.step,
                 steps=self.steps,
-                start=x + START_NOISE * noise,
+                start=x + noise,
             )
 
 

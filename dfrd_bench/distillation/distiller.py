@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, cast
 import torch
 from torch import Tensor
 
-from dfrd_bench.distillation.adversaries import DivergenceAdversary
+from dfrd_bench.distillation.adversaries import DivergenceAdversary, Start
 from dfrd_bench.distillation.augmentation import augment
 from dfrd_bench.distillation.conversion import Distillation, PlainDistillation, RobustDistillation
 from dfrd_bench.distillation.losses import rslad, total_loss
@@ -42,6 +42,9 @@ class DistillerConfig(MethodConfig):
     attack_steps: int = param(10, "student's adversary: steps", "FERD paper, A.8", ge=1)
     attack_step: float | None = param(
         None, "student's adversary: step size; the threat model's when null", "FERD paper, A.8", gt=0
+    )
+    attack_start: Start = param(
+        "noise", "student's adversary: from x + 0.001·N(0, I), or uniformly in the ball", "FERD paper, A.8"
     )
     student_clip_norm: float | None = param(None, "largest norm of the student's gradient", "shared recipe", gt=0)
     adversarial_weight: float = param(5 / 6, "RSLAD: weight of the adversarial term", "FERD paper, A.8", ge=0, le=1)
@@ -78,7 +81,10 @@ class Distiller(Method):
         if not self.recipe.conversion:
             return PlainDistillation(self.recipe.temperature)
         adversary = DivergenceAdversary(
-            problem=self.problem, steps=self.recipe.attack_steps, step=self.recipe.attack_step
+            problem=self.problem,
+            steps=self.recipe.attack_steps,
+            step=self.recipe.attack_step,
+            start=self.recipe.attack_start,
         )
         loss = partial(rslad, adversarial_weight=self.recipe.adversarial_weight, reduction=self.recipe.reduction)
         return RobustDistillation(adversary, loss)

@@ -13,6 +13,8 @@ from dfrd_bench.problem import Problem
 Strategy = Literal["softmax", "minmax", "power", "linear", "sigmoid", "tanh", "uniform"]
 STEPS_BASED = ("power", "linear", "sigmoid", "tanh")
 MINMAX_RANGE = (0.05, 0.2)
+Unit = Literal["logit", "spread"]
+TINY = 1e-300  # classes that are all alike are equally likely
 
 
 def class_means(values: Tensor, labels: Tensor, previous: Tensor) -> Tensor:
@@ -28,6 +30,7 @@ def distribution(
     *,
     steps: int = 20,
     temperature: float = 1.0,
+    unit: Unit = "logit",
     exponent: float = 2.0,
     shift: float = 0.0,
 ) -> Tensor:
@@ -39,11 +42,15 @@ def distribution(
         strategy: `softmax` (FERD), `minmax` (released code), `power`, `linear`, `sigmoid`, `tanh` (eq. 27–30), `uniform`.
         steps: K of eq. 26.
         temperature: of the softmax.
+        unit: what the temperature is counted in: units of D_c, that is of the teacher's logits, or D_c's own standard deviation
+            over the classes, so that the weights do not depend on the scale of the teacher's logits.
         exponent: β of eq. 27.
         shift: λ of eq. 29 and 30.
     """
     d = vulnerability.double()
     if strategy == "softmax":
+        if unit == "spread":
+            d = (d - d.mean()) / (d.std(correction=0) + TINY)
         return torch.softmax(d / temperature, dim=0)
     if strategy == "uniform":
         weight = torch.ones_like(d)

@@ -101,7 +101,9 @@ def _make(
         state = State(folder)
         state.write("training", spec=prepared.spec.model_dump(mode="json"))
         training, weights_sha256 = train(trainee, prepared, folder, observer)
-        cautions = trainee.cautions
+        for finding in (found := trainee.findings()):
+            log.warning(finding)
+        cautions = (*trainee.cautions, *found)
         del trainee
         gc.collect()  # its pool and networks, before the attacks need the memory
     state.write("evaluation")

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfrd_bench.distillation.adversaries import DivergenceAdversary
+from dfrd_bench.distillation.agreement import Agreement
 from dfrd_bench.distillation.batchnorm import BatchNormStatistics
 from dfrd_bench.distillation.bottleneck import Bottleneck, Ceiling, Noise, Penalty, Variance
 from dfrd_bench.distillation.conversion import Distillation, RobustDistillation
 from dfrd_bench.distillation.distiller import RELEASED
 from dfrd_bench.distillation.losses import decoupled_kl, kl, kl_from_uniform_per_image, rslad
-from dfrd_bench.distillation.reweighting import STEPS_BASED, Strategy, class_means, distribution, probe
+from dfrd_bench.distillation.reweighting import STEPS_BASED, Strategy, Unit, class_means, distribution, probe
 from dfrd_bench.distillation.split import SplitTeacher
 from dfrd_bench.distillation.synthesis import SynthesisConfig, SynthesizeThenDistill
 from dfrd_bench.method import MethodConfig, Reference, param
@@ -44,6 +45,9 @@ class FERDConfig(SynthesisConfig):
     )
     absent_class: Literal["keep", "zero"] = param("keep", "D_c of a class without images", "ours; released: zero")
     class_temperature: float = param(1.0, "softmax temperature of the class probabilities", "paper, section 4.2", gt=0)
+    class_unit: Unit = param(
+        "logit", "unit of class_temperature: the teacher's logits', or D_c's spread", "ours: spread"
+    )
     probe_steps: int = param(20, "PGD steps on the teacher behind the margins", "paper, section 4.2", ge=1)
     # Fairness-aware examples (eq. 3-7)
     fae: bool = param(True, "fairness-aware examples on; off sets λ_uni to 0", "paper, table 3")
@@ -84,6 +88,7 @@ class FERD(SynthesizeThenDistill):
         # D_c (eq. 2), at first 0; or κ_c (eq. 26), at first K: a class of which nothing is known has not fallen
         unknown = float(c.probe_steps) if c.strategy in STEPS_BASED else 0.0
         self.vulnerability = torch.full((problem.num_classes,), unknown, device=problem.device)
+        self.agreement = Agreement(problem.num_classes, problem.device)
         self.last_view: list[Tensor] = []  # what the generator's loss saw last; no part of the state
         self.probabilities = super().class_probabilities()
 
@@ -148,10 +153,25 @@ class FERD(SynthesizeThenDistill):
             absent = self.vulnerability if c.absent_class == "keep" else torch.zeros_like(self.vulnerability)
             self.vulnerability = class_means(values, labels, absent)
             self.probabilities = distribution(
-                self.vulnerability, c.strategy, steps=c.probe_steps, temperature=c.class_temperature
+                self.vulnerability, c.strategy, steps=c.probe_steps, temperature=c.class_temperature, unit=c.class_unit
             ).float()
+        with torch.no_grad():
+            agree = self.agreement.add(self.problem.precision.logits(self.problem.teacher, x), labels)
         weights = {f"p/{k}": float(share) for k, share in enumerate(self.probabilities)}
-        return {"p_entropy": float(torch.special.entr(self.probabilities).sum()), **weights}
+        entropy = float(torch.special.entr(self.probabilities).sum())
+        return {"agree": float(agree), "p_entropy": entropy, **weights}
+
+    def findings(self) -> tuple[str, ...]:
+        """The classes that D_c judges by images that are not of them."""
+        failed = self.agreement.failed() if self.ferd.reweighting else {}
+        if not failed:
+            return ()
+        names = self.problem.info.class_names
+        shares = ", ".join(f"{names[k]} ({100 * share:.0f} %)" for k, share in failed.items())
+        return (
+            f"synthesis failed for {len(failed)} of {len(names)} classes, for which the class weights then mean little: "
+            f"share of the images made for a class that the teacher takes for it: {shares}",
+        )
 
     def make_distillation(self) -> Distillation:
         """λ1·KL(f^T(x_F), f^S(x_F)) + λ2·KL(f^T(x_F), f^S(x_U)) (eq. 11), on UTAEs (eq. 10)."""
@@ -159,7 +179,9 @@ class FERD(SynthesizeThenDistill):
         if not c.conversion:
             return super().make_distillation()
         gamma = c.gamma if c.utae else 0.0
-        ascent = DivergenceAdversary(problem=self.problem, steps=c.attack_steps, step=c.attack_step, gamma=gamma)
+        ascent = DivergenceAdversary(
+            problem=self.problem, steps=c.attack_steps, step=c.attack_step, gamma=gamma, start=c.attack_start
+        )
 
         def attack(student: nn.Module, x: Tensor, teacher_logits: Tensor, generator: torch.Generator) -> Tensor:
             attacked = student if c.attack_model == "student" else self.problem.teacher

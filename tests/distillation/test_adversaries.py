@@ -7,6 +7,7 @@ import math
 import pytest
 import tiny
 import torch
+from scipy import stats
 from torch import Tensor, nn
 
 from dfrd_bench.distillation.adversaries import DivergenceAdversary
@@ -49,6 +50,15 @@ def test_one_step_follows_the_gradient_of_the_written_out_formula(gamma: float, 
     certain = gradient.abs() > 1e-6
     assert certain.float().mean() > 0.95
     assert (made - expected)[certain].abs().max() < 1e-6
+
+
+def test_a_uniform_start_fills_the_ball_and_the_other_stays_at_its_centre(teacher_logits: Tensor) -> None:
+    """With steps of no length what comes back is the start: uniform in ±ε (Kolmogorov-Smirnov), or N(0, 0.001²)."""
+    student, x = tiny.SmallConv(num_classes=4, seed=2), torch.full_like(X, 0.5)
+    for begin, law in (("uniform", stats.uniform(-0.1, 0.2)), ("noise", stats.norm(0, 0.001))):
+        attack = DivergenceAdversary(problem=tiny.problem(eps=0.1), steps=1, step=0.0, start=begin)  # type: ignore[arg-type]
+        moved = (attack(student, x, teacher_logits, generator()) - x).flatten()
+        assert stats.kstest(moved.numpy(), law.cdf).pvalue > 0.01
 
 
 def test_one_step_agrees_with_finite_differences(teacher_logits: Tensor) -> None:

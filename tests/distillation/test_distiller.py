@@ -123,6 +123,14 @@ class TestAugmentation:
         shifts = {tuple(padded[i : i + 8, j : j + 8].flatten().tolist()) for i in range(3) for j in range(3)}
         assert {tuple(image.flatten().tolist()) for image in made} == shifts
 
+    @pytest.mark.parametrize(("size", "padding"), [(8, 1), (16, 2), (32, 4), (64, 4)])
+    def test_no_image_moves_by_more_than_four_pixels(self, size: int, padding: int) -> None:
+        """The released codes crop 32 and 64 pixels alike."""
+        image = torch.arange(1.0, size + 1).expand(300, 1, size, size)
+        made = bare(tiny.problem(mirrored=False)).augment(image)
+        moved = made[:, 0, size // 2, size // 2] - image[:, 0, size // 2, size // 2]
+        assert (moved.min(), moved.max()) == (-padding, padding)
+
     @pytest.mark.parametrize(("flip", "mirrored", "expected"), [(None, True, 2), (None, False, 1), (True, False, 2)])
     def test_mirrors_where_the_dataset_or_the_user_says_so(self, flip: Any, mirrored: bool, expected: int) -> None:
         made = bare(tiny.problem(mirrored=mirrored), flip=flip, crop_padding=0).augment(self.image)

@@ -99,6 +99,24 @@ def test_decoupled_kl_of_one_hot_weights_has_the_gradient_of_kl() -> None:
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-7)
 
 
+def test_decoupled_kl_sends_a_gradient_through_the_weights_and_none_through_the_target() -> None:
+    """As released (losses.py:54-60): ∂/∂p of the squared part alone, with p in its weights, by finite differences."""
+    p, q, h = P.double(), Q.double(), 1e-6
+
+    def squared(z: Tensor) -> Tensor:
+        s, gap = (z / 2).softmax(1), z - q
+        w = s[:, :, None] * s[:, None, :]
+        return (w * (gap[:, :, None] - gap[:, None, :]) ** 2).sum() / w.sum() / 4
+
+    z = p.clone().requires_grad_()
+    (found,) = torch.autograd.grad(decoupled_kl(z, q, (z / 2).softmax(1)), z)
+    for row, column in ((0, 0), (1, 3), (4, 2)):
+        step = torch.zeros_like(p)
+        step[row, column] = h
+        expected = float(squared(p + step) - squared(p - step)) / (2 * h)
+        assert float(found[row, column]) == pytest.approx(expected, rel=1e-3, abs=1e-5)
+
+
 class TestTotalLoss:
     def test_is_the_sum(self) -> None:
         assert total_loss({"a": torch.tensor(1.5), "b": torch.tensor(-4.0)}, "x").item() == -2.5

@@ -46,6 +46,15 @@ class TestDistribution:
         assert self.found("softmax") == pytest.approx(list(softmax([-3, 0.5, -1])))
         assert self.found("softmax", temperature=2.0) == pytest.approx(list(softmax([-1.5, 0.25, -0.5])))
 
+    def test_in_units_of_the_spread_neither_scale_nor_place_of_the_margins_matters(self) -> None:
+        d = np.array([-3.0, 0.5, -1.0])
+        expected = softmax((d - d.mean()) / d.std() / 1.5)
+        for scale, place in ((1.0, 0.0), (40.0, -7.0), (1e-3, 3.0)):
+            found = distribution(scale * self.margins + place, "softmax", temperature=1.5, unit="spread")
+            assert found.tolist() == pytest.approx(list(expected), rel=1e-3)
+        alike = distribution(torch.full((4,), -3.0), "softmax", unit="spread")
+        assert alike.tolist() == [0.25] * 4
+
     def test_minmax_by_hand(self) -> None:
         # scaled to [0.05, 0.2]: 0.05, 0.2, 0.05 + 0.15·2/3.5
         middle = 0.05 + 0.15 * 2 / 3.5

@@ -13,12 +13,14 @@ import pytest
 import tiny
 import torch
 from dfrd_bench.methods.data_free.ferd import FERD, FERDConfig
+from dfrd_bench.methods.data_free.ferd_released import FERDReleased, FERDReleasedConfig
 from scipy.special import log_softmax, softmax
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.problem import Problem
+from dfrd_bench.students.base import build_network
 
 SHORT: dict[str, Any] = {
     "epochs": 3,
@@ -239,6 +241,36 @@ class TestReweighting:
         method.after_synthesis((labels / 10)[:, None, None, None].expand(-1, 1, 8, 8).clone(), labels)
         assert method.class_probabilities().tolist() == pytest.approx(list(softmax([-1, -1, -1, -2])), abs=1e-6)
 
+    def test_or_falls_back_to_zero_as_in_the_released_code(self) -> None:
+        labels = torch.tensor([0, 1, 2] * 4)
+        method, _ = self.told([3.0, 1.0, 0.5, 2.0], absent_class="zero")
+        method.after_synthesis((labels / 10)[:, None, None, None].expand(-1, 1, 8, 8).clone(), labels)
+        assert method.class_probabilities().tolist() == pytest.approx(list(softmax([-3, -1, -0.5, 0])), abs=1e-6)
+
+    @pytest.mark.parametrize("images", ["kept", "last"])
+    def test_margins_are_of_the_kept_batch_or_of_what_the_generator_was_last_shown(self, images: str) -> None:
+        method = ferd(tiny.problem(eps=0.01), margin_images=images, crop_padding=0, flip=False)
+        method.problem = replace(method.problem, teacher=Told([3.0, 1.0, 0.5, 2.0]))
+        x = (LABELS / 10)[:, None, None, None].expand(-1, 1, 8, 8).clone()
+        method.synthesis_view(torch.full_like(x, 0.2))  # class 2, whatever the label
+        method.after_synthesis(x, LABELS)
+        other = [-0.5 if k == 2 else 0.5 for k in range(4)]  # the margin of another class's image is its negative
+        expected = softmax([-3.0, -1.0, -0.5, -2.0] if images == "kept" else other)
+        assert method.class_probabilities().tolist() == pytest.approx(list(expected), abs=1e-6)
+
+    def test_a_class_whose_synthesis_failed_is_named_and_others_are_not(self) -> None:
+        """Images of class 3 look like class 2; half of those of class 1 do as well, which is just not a failure."""
+        method = ferd(tiny.problem(eps=0.01))
+        method.problem = replace(method.problem, teacher=Told([3.0, 3.0, 3.0, 3.0]))
+        grey = torch.tensor([0, 1, 2, 2, 0, 2, 2, 2]) / 10
+        x = grey[:, None, None, None].expand(-1, 1, 8, 8).clone()
+        numbers = method.after_synthesis(x, torch.tensor([0, 1, 2, 3, 0, 1, 2, 3]))
+        assert numbers["agree"] == pytest.approx(5 / 8)
+        (found,) = method.findings()
+        assert "1 of 4 classes" in found
+        assert found.endswith(f"{method.problem.info.class_names[3]} (0 %)")
+        assert ferd(reweighting=False).findings() == ()
+
     @pytest.mark.parametrize("strategy", ["power", "linear", "sigmoid", "tanh"])
     def test_a_class_never_seen_is_not_taken_for_the_most_vulnerable(self, strategy: str) -> None:
         method, _ = self.told([3.0, -1.0, 3.0, 3.0], torch.tensor([0, 1, 2] * 4), strategy=strategy, probe_steps=20)
@@ -385,6 +417,43 @@ class TestState:
         assert not any(m.training for m in problem.teacher.modules())
         assert not any(p.requires_grad or p.grad is not None for p in problem.teacher.parameters())
         assert not any(m._forward_hooks or m._forward_pre_hooks for m in problem.teacher.modules())
+
+
+class TestReleased:
+    """What `ferd-released` has beside other defaults; file and line of the released code are in the assertions' order there."""
+
+    def released(self, teacher: str, **settings: Any) -> FERDReleased:
+        network = build_network(teacher, channels=1, num_classes=4, seed=0)
+        problem = tiny.problem(teacher=network.eval().requires_grad_(False))
+        return FERDReleased(problem, FERDReleasedConfig(**{**SHORT, **settings}))
+
+    @pytest.mark.parametrize(("teacher", "layer"), [("wrn-10-1", "bn1"), ("preactresnet-18", "layer3")])
+    def test_splits_where_its_networks_are_split(self, teacher: str, layer: str) -> None:
+        """wideresnet_ifd.py:142-144, preactresnet_ifd.py with --int_pop 3."""
+        split = self.released(teacher).split
+        assert split is not None
+        assert split.layer == layer
+
+    def test_splits_before_relu(self) -> None:
+        method = self.released("wrn-10-1")
+        assert method.split is not None
+        with method.split.record(), torch.no_grad():
+            method.problem.teacher(X)
+        assert (method.split.features < 0).any()
+
+    def test_a_layer_that_is_named_is_used(self) -> None:
+        split = self.released("wrn-10-1", layer="block2").split
+        assert split is not None
+        assert split.layer == "block2"
+
+    def test_cosine_runs_through_the_warm_up(self) -> None:
+        method = self.released("wrn-10-1", epochs=4, warmup_epochs=2, lr=0.4)
+        rates = [method.set_learning_rate(epoch) for epoch in range(4)]
+        assert rates == pytest.approx([0.2 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(4)])
+
+    @pytest.mark.parametrize(("classes", "expected"), [(10, {}), (100, {"batch_size": 512, "lr": 0.2})])
+    def test_its_scripts_learning_rates(self, classes: int, expected: dict[str, float]) -> None:
+        assert FERDReleasedConfig.for_classes(classes) == expected
 
 
 def test_another_shape_works() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,19 @@ class TestGeneratorStep:
             method.rng.set_state(state)
             losses.append(method.improve_generator())
         assert all(after < before for before, after in itertools.pairwise(losses))
+
+    @pytest.mark.parametrize("clip", [1e-3, 1e6, None])
+    def test_the_students_gradient_is_clipped_too(self, clip: float | None) -> None:
+        """solver.py:115."""
+        method = zskt(student_clip_norm=clip)
+        method.distill(method.fresh_images(8).detach())
+        gradients = [p.grad.norm() for p in method.student.parameters() if p.grad is not None]
+        norm = float(torch.stack(gradients).norm())
+        assert norm <= (clip or math.inf) * 1.001
+        assert norm > (0.99e-3 if clip == 1e-3 else 1e-2)
+
+    def test_its_default_is_the_released_codes(self) -> None:
+        assert ZSKTConfig().student_clip_norm == ZSKTConfig().clip_norm == 5.0
 
     def test_gradient_is_clipped_to_its_norm(self) -> None:
         for clip in (1e-3, 1e6):
