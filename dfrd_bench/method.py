@@ -62,6 +62,13 @@ class MethodConfig(BaseModel):
         """
         return {name: value for name, value in budget.items() if name in cls.model_fields}
 
+    def made(self) -> dict[str, int]:
+        """What a whole run makes and takes at these hyper-parameters (synthetic images, synthesis steps, …), for `show`.
+
+        Presets are fair where these agree among methods; what a method cannot count here it leaves out.
+        """
+        return {}
+
 
 @runtime_checkable
 class Stateful(Protocol):

@@ -53,6 +53,10 @@ class DistillerConfig(MethodConfig):
     )
     temperature: float = param(1.0, "temperature of the un-converted distillation", "shared recipe", gt=0)
 
+    def made(self) -> dict[str, int]:
+        """The student's steps."""
+        return {"student steps": max(self.epochs - self.warmup_epochs, 1) * self.distillation_steps}
+
     @classmethod
     def for_classes(cls, num_classes: int) -> dict[str, Any]:
         """A larger batch for CIFAR-100 and Tiny-ImageNet (FERD section 5.1)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar, cast
 
 import torch
@@ -20,27 +20,18 @@ from dfrd_bench.problem import Problem
 Canvas = tuple[Callable[[], Tensor], list[dict[str, Any]]]
 """A function that renders the batch being optimised, and Adam's parameter groups behind it (with "betas" where they differ)."""
 
-RECIPE_STEPS = 200  # synthesis steps per epoch of the shared recipe, which the datasets' presets shorten
-
 
 class PoolConfig(DistillerConfig):
     """The shared recipe for a pool that grows by one batch per epoch."""
 
-    synthesis_steps: int = param(RECIPE_STEPS, "synthesis steps per round", RECIPE, ge=1)
+    synthesis_steps: int = param(200, "synthesis steps per round", RECIPE, ge=1)
     synthesis_rounds: int = param(1, "synthesis rounds per epoch, each adding a batch to the pool", RECIPE, ge=1)
 
-    @classmethod
-    def at_budget(cls, budget: Mapping[str, Any]) -> dict[str, Any]:
-        """The dataset's budget, with synthesis shortened as much as it shortens the recipe's 200 steps, rounded up.
-
-        A method whose own steps are already fewer than the budget keeps them (those for its number of classes).
-        """
-        values = super().at_budget(budget)
-        if "synthesis_steps" in budget:
-            own, granted = cls.model_fields["synthesis_steps"].default, values.pop("synthesis_steps")
-            if (steps := max(-(-own * granted // RECIPE_STEPS), min(own, granted))) != own:
-                values["synthesis_steps"] = steps
-        return values
+    def made(self) -> dict[str, int]:
+        """The images that the pool is given, and the optimiser's steps on batches of them: passes through the teacher."""
+        rounds = self.epochs * self.synthesis_rounds
+        made = {"synthetic images": rounds * self.batch_size, "synthesis steps": rounds * self.synthesis_steps}
+        return {**made, **super().made()}
 
 
 class SynthesisConfig(PoolConfig):

@@ -46,12 +46,8 @@ class FastConfig(SynthesisConfig):
 
     @classmethod
     def at_budget(cls, budget: Mapping[str, Any]) -> dict[str, Any]:
-        """The dataset's budget: the 5 steps stay (they are the method); there are as many rounds in all as in the paper's 220
-        epochs, so that the meta-generator takes as many steps; the reset moves with the number of epochs.
-        """
+        """The dataset's budget; the reset moves with the number of epochs."""
         values = super().at_budget(budget)
-        if "epochs" in budget:
-            values["synthesis_rounds"] = max(round(cls.model_fields["epochs"].default / budget["epochs"]), 1)
         if {"epochs", "warmup_epochs"} <= budget.keys():
             own = {name: cls.model_fields[name].default for name in ("epochs", "warmup_epochs", "reset_after")}
             share = (budget["epochs"] - budget["warmup_epochs"]) / (own["epochs"] - own["warmup_epochs"])

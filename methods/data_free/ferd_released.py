@@ -12,7 +12,7 @@ from dfrd_bench.method import Reference, param
 
 from .ferd import FERD, FERDConfig
 
-THIRD = 3  # place of the third stage among the parts that convolve, behind the stem
+THIRD = ("block3", "layer3")  # what WideResNets and ResNets call their third stage
 
 
 class FERDReleasedConfig(FERDConfig):
@@ -49,4 +49,5 @@ class FERDReleased(FERD):
         if self.ferd.layer != "released":
             return self.ferd.layer
         layers = feature_layers(self.problem.teacher)
-        return with_batchnorm(self.problem.teacher, layers[THIRD] if len(layers) > THIRD else layers[-1])
+        third = [layer for layer in layers if layer.rpartition(".")[2] in THIRD]
+        return with_batchnorm(self.problem.teacher, (third or layers)[-1])

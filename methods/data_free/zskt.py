@@ -26,7 +26,7 @@ class ZSKTConfig(DistillerConfig):
     warmup_epochs: int = param(0, "no warm-up: nothing is stored", PAPER, ge=0, le=0)
     crop_padding: int | None = param(None, "not used: images are fresh and not augmented", PAPER, ge=0)
     flip: bool | None = param(None, "not used: images are fresh and not augmented", PAPER)
-    generator_steps: int = param(1, "n_G, generator steps per round", PAPER, ge=1)
+    generator_steps: int = param(5, "n_G, generator steps per round (paper: 1)", "shared recipe: 200 an epoch", ge=1)
     student_steps: int = param(10, "n_S, student steps per round", PAPER, ge=1)
     generator_lr: float = param(1e-3, "generator: Adam learning rate, cosine decay to 0", PAPER, gt=0)
     clip_norm: float = param(5.0, "largest norm of the generator's gradient", RELEASED, gt=0)
@@ -36,8 +36,18 @@ class ZSKTConfig(DistillerConfig):
 
     @classmethod
     def at_budget(cls, budget: Any) -> dict[str, Any]:
-        """The dataset's budget, less the warm-up."""
-        return {**super().at_budget(budget), "warmup_epochs": 0}
+        """The dataset's budget, less the warm-up, with as many generator steps as it has synthesis steps."""
+        values = {**super().at_budget(budget), "warmup_epochs": 0}
+        if {"synthesis_steps", "distillation_steps"} <= budget.keys():
+            steps = budget.get("synthesis_rounds", 1) * budget["synthesis_steps"]
+            rounds = budget["distillation_steps"] / cls.model_fields["student_steps"].default
+            values["generator_steps"] = max(round(steps / rounds), 1)
+        return values
+
+    def made(self) -> dict[str, int]:
+        """The generator's steps; every step of either network sees fresh images, which nobody keeps."""
+        rounds = self.epochs * -(-self.distillation_steps // self.student_steps)
+        return {"synthesis steps": rounds * self.generator_steps, **super().made()}
 
 
 class ZSKT(Distiller):

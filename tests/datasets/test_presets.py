@@ -42,6 +42,40 @@ def test_quick_is_a_tenth_of_the_epochs(method: str, name: str) -> None:
     assert variant == "quick"
 
 
+SYNTHESIZED, STEPS = "synthetic images", "synthesis steps"
+
+
+def made(dataset: Dataset, preset: str) -> dict[str, dict[str, int]]:
+    """What every method of the harness makes under a preset."""
+    return {method: resolved(method, dataset, preset)[0].made() for method in BUILT_IN}
+
+
+@pytest.mark.parametrize("name", [*NAMES, "digits"])
+def test_every_preset_gives_all_methods_as_many_images(name: str) -> None:
+    """Those that keep a pool: ZSKT's images are fresh in every step."""
+    dataset = open_dataset(name)
+    for preset in {"paper", *dataset.presets}:
+        counts = made(dataset, preset)
+        assert {method for method, count in counts.items() if SYNTHESIZED not in count} == {"zskt"}
+        assert len({count[SYNTHESIZED] for method, count in counts.items() if method != "zskt"}) == 1, preset
+
+
+@pytest.mark.parametrize("name", [*NAMES, "digits"])
+def test_every_preset_but_the_papers_gives_all_methods_as_many_synthesis_steps(name: str) -> None:
+    dataset = open_dataset(name)
+    for preset, budget in dataset.presets.items():
+        if budget:  # an empty one is the papers' own
+            steps = [count[STEPS] for count in made(dataset, preset).values()]
+            assert max(steps) <= 1.1 * min(steps), preset
+
+
+def test_the_papers_steps_are_the_papers() -> None:
+    """Rounds of 200, 1,000, 5 and 10 steps; ZSKT, with 220 epochs of 40 rounds, has 5 for the shared recipe's 200."""
+    found = {method: count[STEPS] / 220 for method, count in made(open_dataset("cifar10"), "paper").items()}
+    papers = {"cmi": 200, "deepinv": 1000, "fast": 5, "dfhl": 10, "ferd": 200, "ferd-released": 200, "zskt": 200}
+    assert found == papers
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_cpu_is_a_hundredth_of_ferds_steps(name: str) -> None:
     dataset = open_dataset(name)

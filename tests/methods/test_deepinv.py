@@ -162,7 +162,6 @@ def test_without_conversion_the_student_learns_by_kl_at_temperature_20() -> None
     assert torch.equal(loss, kl(z, method.student(x), temperature=20))
 
 
-def test_a_preset_shortens_synthesis_as_it_shortens_the_recipes() -> None:
-    values = DeepInv.Config.at_budget({"epochs": 40, "synthesis_steps": 30})
-    assert values == {"epochs": 40, "synthesis_steps": 150}  # 1000·30/200
+def test_a_preset_gives_it_as_many_steps_as_every_method() -> None:
+    assert DeepInv.Config.at_budget({"epochs": 40, "synthesis_steps": 30}) == {"epochs": 40, "synthesis_steps": 30}
     assert "synthesis_steps" not in DeepInv.Config.at_budget({"epochs": 40})

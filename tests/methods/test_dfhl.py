@@ -143,12 +143,13 @@ def test_it_cannot_be_converted() -> None:
         toy.make(DFHL, conversion=True)
 
 
-def test_a_preset_keeps_the_few_steps_and_drops_the_warm_up() -> None:
+def test_a_preset_drops_the_warm_up() -> None:
     budget = {"epochs": 40, "warmup_epochs": 5, "synthesis_steps": 30}
-    assert DFHL.Config.at_budget(budget) == {"epochs": 40, "warmup_epochs": 0}
+    assert DFHL.Config.at_budget(budget) == {"epochs": 40, "warmup_epochs": 0, "synthesis_steps": 30}
 
 
-@pytest.mark.parametrize(("classes", "granted", "steps"), [(10, 100, 10), (100, 100, 15), (100, 8, 8), (10, 8, 8)])
-def test_a_preset_leaves_the_steps_of_many_classes_alone(classes: int, granted: int, steps: int) -> None:
-    values = budget_of(DFHL, classes, {"synthesis_steps": granted})
-    assert DFHL.Config(**values).synthesis_steps == steps
+@pytest.mark.parametrize(
+    ("classes", "preset", "steps"), [(10, {}, 10), (100, {}, 15), (100, {"synthesis_steps": 8}, 8)]
+)
+def test_its_steps_are_the_papers_where_no_preset_says_others(classes: int, preset: dict[str, int], steps: int) -> None:
+    assert DFHL.Config(**budget_of(DFHL, classes, preset)).synthesis_steps == steps

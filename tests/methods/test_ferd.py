@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import math
+from collections import OrderedDict
 from dataclasses import replace
 from typing import Any
 
@@ -433,6 +434,15 @@ class TestReleased:
         split = self.released(teacher).split
         assert split is not None
         assert split.layer == layer
+
+    def test_is_not_misled_by_parts_that_other_wide_resnets_have_beside_their_blocks(self) -> None:
+        """RobustBench's have a `sub_block1` between the first block and the second."""
+        method = self.released("wrn-10-1")
+        children = dict(method.problem.teacher.named_children())
+        method.problem = replace(method.problem, teacher=nn.Sequential(OrderedDict()))
+        for name in ("conv1", "block1", "sub_block1", "block2", "block3", "bn1", "fc"):
+            method.problem.teacher.add_module(name, copy.deepcopy(children[name.removeprefix("sub_")]))
+        assert method.split_layer() == "bn1"
 
     def test_splits_before_relu(self) -> None:
         method = self.released("wrn-10-1")

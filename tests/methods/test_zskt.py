@@ -127,7 +127,12 @@ class TestEpoch:
         found = ZSKTConfig.at_budget(
             {"epochs": 40, "warmup_epochs": 5, "synthesis_steps": 30, "distillation_steps": 60}
         )
-        assert found == {"epochs": 40, "warmup_epochs": 0, "distillation_steps": 60}
+        assert found == {"epochs": 40, "warmup_epochs": 0, "distillation_steps": 60, "generator_steps": 5}
+
+    def test_its_generator_takes_as_many_steps_as_the_other_methods_synthesis(self) -> None:
+        budget = {"epochs": 4, "synthesis_rounds": 3, "synthesis_steps": 8, "distillation_steps": 80}
+        config = ZSKTConfig(**ZSKTConfig.at_budget(budget))
+        assert config.made()["synthesis steps"] == 4 * 3 * 8
 
 
 class TestState:
