@@ -35,6 +35,7 @@ def show(method: str, dataset: str | None, as_json: bool, as_config: bool) -> No
     from dfrd_bench.datasets.base import open_dataset
     from dfrd_bench.registry import METHODS, first_line
     from dfrd_bench.runs.preparation import budget_of
+    from dfrd_bench.settings import validated
 
     found = METHODS.get(method)
     config = found.Config
@@ -54,7 +55,10 @@ def show(method: str, dataset: str | None, as_json: bool, as_config: bool) -> No
     place, reference = console(), found.reference
     place.print(f"[bold]{escape(method)}[/bold]  {escape(first_line(found))}")
     place.print(f"{reference.title}\n{reference.venue}, {reference.link}", markup=False)
-    place.print(f"provided by {METHODS.distribution(method)}\n")
+    place.print(f"provided by {METHODS.distribution(method)}")
+    if images and (made := validated(config, preset, method).made()):
+        place.print(f"on {dataset}: {', '.join(f'{count:,} {what}' for what, count in made.items())}", markup=False)
+    place.print()
     place.print(table)
 
 
