@@ -1,4 +1,4 @@
-"""FERD's pieces against numbers that its authors' released code gave on the same tensors (README-ferd.md says which lines)."""
+"""FERD's pieces against numbers that its authors' released code gave on the same tensors (README.md says which lines)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A synthesis round of FERD's released code, and its reweighting, step by step (README-ferd.md says which lines)."""
+"""A synthesis round of FERD's released code, and its reweighting, step by step (README.md says which lines)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RSLAD's inner attack and loss against numbers that its released code gave (README-ferd.md says which lines)."""
+"""RSLAD's inner attack and loss against numbers that its released code gave (README.md says which lines)."""
 
 from __future__ import annotations
 
