@@ -85,6 +85,7 @@ class AutoAttack:
         on_state: Callable[[Arrays], None] = lambda arrays: None,
         on_progress: OnProgress = lambda stage, done, total, accuracy: None,
         on_broken: Callable[[Tensor, Tensor], None] = lambda where, found: None,
+        on_stage: Callable[[str, float], None] = lambda stage, standing: None,
     ) -> Tensor:
         """The network's classes for the attacked images, [N] int64 on the CPU.
 
@@ -99,6 +100,8 @@ class AutoAttack:
             on_state: given what is needed to go on, after every batch.
             on_progress: told how it goes, about twice a second.
             on_broken: given positions and adversarial images whenever some were found.
+            on_stage: told at the end, stage by stage in order, what share of all images stood after it; also of the stages
+                that were done before `known`.
 
         Raises:
             DfrdBenchError: the network is in training mode.
@@ -135,9 +138,11 @@ class AutoAttack:
                     f"APGD-T needs {DLR_CLASSES} classes or more and was left out: this is not the standard version"
                 )
             campaign.run()
-        names = ["clean", *(stage.name for stage in campaign.stages)]
+        reached = dict(zip(["clean", *(stage.name for stage in campaign.stages)], state.accuracies, strict=True))
         with library_warnings(state.note):
-            checks.check_square_sr(dict(zip(names, state.accuracies, strict=True)), logger=_logger())
+            checks.check_square_sr(reached, logger=_logger())
+        for stage, standing in [*reached.items()][1:]:
+            on_stage(stage, round(standing * len(images)) / len(images))  # they are float32
         if state.unpredicted:
             state.note(f"NaN or infinite logits for {state.unpredicted} images, counted as misclassified")
         for note in state.notes:

@@ -1,10 +1,10 @@
-"""The one projected-gradient loop, and FGSM, PGD-20 and CW∞ as three configurations of it."""
+"""The one projected-gradient loop, and FGSM, PGD-20 (from one start or five) and CW∞ as configurations of it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dfrd_bench.attacks.verdict import require_eval_mode
+from dfrd_bench.attacks.verdict import require_eval_mode, verdict
 from dfrd_bench.problem import ThreatModel
 
 Objective = Callable[[Tensor], Tensor]
@@ -79,7 +79,7 @@ def carlini_wagner(logits: Tensor, labels: Tensor, confidence: float = 50.0) -> 
     return torch.clamp(-margin(logits, labels), max=confidence)
 
 
-def uniform_start(x: Tensor, eps: float, indices: Tensor, seed: int) -> Tensor:
+def uniform_start(x: Tensor, eps: float, indices: Tensor, seed: int, number: int = 0) -> Tensor:
     """x plus noise from U(−eps, eps), drawn image by image from (seed, index), so no other image and no batch size matters.
 
     Args:
@@ -87,10 +87,12 @@ def uniform_start(x: Tensor, eps: float, indices: Tensor, seed: int) -> Tensor:
         eps: radius of the ball.
         indices: [N] position of each image in its test set.
         seed: the attack's seed.
+        number: which of an image's starts, from 0; each is independent of the others.
     """
     noise = np.empty(tuple(x.shape), dtype=np.float32)
-    for row, index in enumerate(indices.tolist()):  # a counter-based generator: every (seed, index) is its own stream
-        noise[row] = np.random.Generator(np.random.Philox(key=[seed, index])).uniform(-eps, eps, noise[row].shape)
+    for row, index in enumerate(indices.tolist()):  # counter-based: a stream per (seed, index), far apart by number
+        stream = np.random.Philox(key=[seed, index], counter=[0, 0, 0, number])
+        noise[row] = np.random.Generator(stream).uniform(-eps, eps, noise[row].shape)
     return x + torch.from_numpy(noise).to(x)
 
 
@@ -104,6 +106,7 @@ class ProjectedGradient:
         loss_name: how records name the loss.
         steps: number of steps.
         random_start: begin at a uniformly random point of the ball instead of the image itself.
+        starts: how many random points to begin at, one after the other, as long as the image stands.
         full_step: step by eps instead of by the threat model's step.
     """
 
@@ -112,6 +115,7 @@ class ProjectedGradient:
     loss_name: str
     steps: int
     random_start: bool
+    starts: int = 1
     full_step: bool = False
 
     def parameters(self, threat: ThreatModel) -> dict[str, Any]:
@@ -123,6 +127,7 @@ class ProjectedGradient:
             "steps": self.steps,
             "loss": self.loss_name,
             "random_start": self.random_start,
+            **({"starts": self.starts} if self.starts > 1 else {}),
         }
 
     def __call__(
@@ -130,26 +135,40 @@ class ProjectedGradient:
     ) -> Tensor:
         """Adversarial images for a batch.
 
+        With several starts, an image comes back as the first of them left it that breaks it, or else as the last one did. The
+        first start is the one that a single start would have been.
+
         Args:
             model: in eval mode; images [N, C, H, W] in [0, 1] -> logits [N, K].
             x: clean images.
             y: true labels [N].
             threat: ball and step.
-            indices: [N] position of each image in its test set; seeds the random start.
+            indices: [N] position of each image in its test set; seeds the random starts.
             seed: the evaluation's seed.
 
         Raises:
             DfrdBenchError: the network is in training mode.
         """
         require_eval_mode(model)
-        return ascend(
-            lambda images: self.loss(model(images), y),
-            x,
-            eps=threat.eps,
-            step=threat.eps if self.full_step else threat.step,
-            steps=self.steps,
-            start=uniform_start(x, threat.eps, indices, seed) if self.random_start else None,
-        )
+
+        def from_start(number: int, x: Tensor, y: Tensor, indices: Tensor) -> Tensor:
+            return ascend(
+                lambda images: self.loss(model(images), y),
+                x,
+                eps=threat.eps,
+                step=threat.eps if self.full_step else threat.step,
+                steps=self.steps,
+                start=uniform_start(x, threat.eps, indices, seed, number) if self.random_start else None,
+            )
+
+        x_adv = from_start(0, x, y, indices)
+        for number in range(1, self.starts):
+            with torch.no_grad():
+                standing = verdict(model(x_adv), y)[0] == y
+            if not standing.any():
+                break
+            x_adv[standing] = from_start(number, x[standing], y[standing], indices[standing.to(indices.device)])
+        return x_adv
 
 
 fgsm = ProjectedGradient(
@@ -166,6 +185,11 @@ pgd20 = ProjectedGradient(
     loss_name="cross-entropy",
     steps=20,
     random_start=True,
+)
+pgd20x5 = replace(
+    pgd20,
+    summary="PGD-20 from five uniform random starts, the best of them for the attacker; a check on PGD-20",
+    starts=5,
 )
 cw = ProjectedGradient(
     summary="CW∞: PGD-20 on the margin loss, clipped at confidence 50 (Carlini & Wagner 2017)",

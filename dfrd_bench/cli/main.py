@@ -19,7 +19,7 @@ COMMANDS = {
     "verify": ("verify", "Recompute a record's numbers from its predictions, or from its weights."),
     "audit": ("audit", "Find numbers, recorded or published, that cannot be or do not fit together."),
     "evaluate": ("evaluate", "Evaluate a run, a teacher or a weights file, adding what is missing."),
-    "figure": ("figure", "Draw confusion matrices and attack targets of a run."),
+    "figure": ("figure", "Draw confusion matrices and attack targets of a run, or its accuracy against ε."),
     "samples": ("samples", "Draw the images a run synthesized."),
     "list": ("listing", "List methods, datasets, teachers, students or attacks."),
     "show": ("show", "Show a method: its paper and every hyper-parameter."),

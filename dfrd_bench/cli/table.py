@@ -17,6 +17,7 @@ Examples:
   dfrd-bench table results --teacher --attacks clean,pgd20,autoattack
   dfrd-bench table results --ci --attacks pgd20,autoattack
   dfrd-bench table results --suite conversion
+  dfrd-bench table results --stages --attacks pgd20,autoattack
   dfrd-bench table results --format latex --output table.tex
   dfrd-bench table results --published ferd:table1
 """
@@ -32,6 +33,9 @@ Examples:
 )
 @click.option(
     "--suite", metavar="NAME", help="Show only the rows of a suite, of the package or a YAML file (see `suite`)."
+)
+@click.option(
+    "--stages", is_flag=True, help="Show below what stood after each stage of AutoAttack, where it is recorded."
 )
 @click.option("--ci", is_flag=True, help="Show 95% intervals over test images instead of the spread over seeds.")
 @click.option("--teacher", is_flag=True, help="Show the teacher as the first row of each group.")
@@ -51,6 +55,7 @@ def table(
     style: str,
     attacks: str | None,
     suite: str | None,
+    stages: bool,
     ci: bool,
     teacher: bool,
     published: str | None,
@@ -60,10 +65,11 @@ def table(
 
     Rows are methods, grouped by dataset, teacher and student. Columns are average accuracy, worst-class accuracy (from
     100 classes on that of the worst 10%) and NSD under each attack. The best value of a group is bold; a dagger marks it
-    and all that the test images cannot tell from it (docs/statistics.md); the best of the rest is underlined. Several
-    seeds become mean ± standard deviation. With --published, a method's printed row and the difference
-    (ours minus theirs) stand below ours, and the title says what makes them not comparable. With --suite, only the rows of
-    one of the papers' tables are shown, whatever else lies below RESULTS_DIR.
+    and all that the test images cannot tell from it (docs/statistics.md); the best of the rest is underlined. A double dagger
+    marks rows that the gradient attacks flatter (docs/records.md). Several seeds become mean ± standard deviation. With
+    --published, a method's printed row and the difference (ours minus theirs) stand below ours, and the title says what makes
+    them not comparable. With --suite, only the rows of one of the papers' tables are shown, whatever else lies below
+    RESULTS_DIR.
     """
     from dfrd_bench.cli.printing import runs_below, say
     from dfrd_bench.errors import DfrdBenchError
@@ -89,6 +95,7 @@ def table(
         teachers=teacher,
         evidence=predictions_beside_records(chosen) if needed else None,
         intervals=ci,
+        stages=stages,
     )
     if not tables:
         raise DfrdBenchError("Only teachers were evaluated here, no student. Add --teacher to show them.")

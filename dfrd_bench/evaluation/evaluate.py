@@ -18,14 +18,13 @@ from torch import Tensor, nn
 from dfrd_bench.attacks.verdict import AttackWarning, judge
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.summary import attack_record, evaluation_record
-from dfrd_bench.evaluation.unfinished import Unfinished, key_of
+from dfrd_bench.evaluation.unfinished import SECONDS, Finished, Unfinished, key_of
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import Precision, ThreatModel
 from dfrd_bench.records.schema import AttackRecord, EvaluationRecord, Predictions
 from dfrd_bench.registry import ATTACKS
 
 BATCH_SIZE = 300
-FINISHED, SECONDS, NOTES = "finished", "seconds", "notes"  # in a kept file: of an attack that is done
 
 OnBatch = Callable[[str, int, int, float], None]
 """Told how it goes: attack (and its stage), images done, images in all, accuracy so far."""
@@ -50,7 +49,8 @@ class Attack(Protocol):
 class WholeSetAttack(Protocol):
     """An attack that goes through the test images itself, and can be stopped and go on; see `AutoAttack.predict`.
 
-    It is to take fewer images at once than `batch_size` where memory is short.
+    It is to take fewer images at once than `batch_size` where memory is short. If it is a sequence of attacks, it tells
+    `on_stage` at the end which they were, in order, and what share of all images stood after each.
     """
 
     def predict(
@@ -65,6 +65,7 @@ class WholeSetAttack(Protocol):
         known: Mapping[str, NDArray[Any]] | None,
         on_state: Callable[[dict[str, NDArray[Any]]], None],
         on_progress: OnBatch,
+        on_stage: Callable[[str, float], None],
     ) -> Tensor: ...
 
 
@@ -167,12 +168,14 @@ def evaluate_model(
             if name in results:
                 continue
             with Precision("fp32").backends(same_shapes=False):
-                predicted, seconds, said = _run_attack(
+                done = _run_attack(
                     name, attack, model, images, threat=threat, device=device, seed=seed, kept=kept, on_batch=on_batch
                 )
-            notes += said
-            predictions[name] = predicted
-            results[name] = attack_record(labels, predicted, num_classes, attack.parameters(threat), seconds)
+            notes += done.notes
+            predictions[name] = done.predicted
+            results[name] = attack_record(
+                labels, done.predicted, num_classes, attack.parameters(threat), done.seconds, done.stages
+            )
     finally:
         model.train(was_training)
     record = evaluation_record(labels, predictions, results, seed)
@@ -190,14 +193,15 @@ def _run_attack(
     seed: int,
     kept: Unfinished,
     on_batch: OnBatch,
-) -> tuple[NDArray[np.int64], float, list[str]]:
-    """Predicted classes [N], the seconds it took and what it warned of, going on from what a stopped evaluation kept."""
+) -> Finished:
+    """Run an attack to its end, going on from what a stopped evaluation kept."""
     settings = {**attack.parameters(threat), "batch_size": BATCH_SIZE}
     earlier = kept.load(name, settings)
-    if earlier is not None and FINISHED in earlier:
-        return earlier[FINISHED], float(earlier[SECONDS]), [str(note) for note in earlier.get(NOTES, ())]
+    if earlier is not None and (done := Finished.from_arrays(earlier)) is not None:
+        return done
+    stages: dict[str, float] = {}
     began = time.perf_counter() - (0.0 if earlier is None else float(earlier[SECONDS]))
-    with _noted(name) as notes:
+    with noted(name) as notes:
         if isinstance(attack, WholeSetAttack):
             predicted = attack.predict(
                 model,
@@ -211,6 +215,7 @@ def _run_attack(
                     name, settings, {**arrays, SECONDS: np.array(time.perf_counter() - began)}
                 ),
                 on_progress=lambda stage, *progress: on_batch(f"{name} {stage}", *progress),
+                on_stage=stages.__setitem__,
             ).numpy()
         else:
             predicted = predict_under_attack(
@@ -222,14 +227,13 @@ def _run_attack(
                 seed=seed,
                 on_batch=lambda done, accuracy: on_batch(name, done, len(images), accuracy),
             ).numpy()
-    seconds = time.perf_counter() - began
-    said = np.array(notes, dtype=np.str_)
-    kept.save(name, settings, {FINISHED: predicted, SECONDS: np.array(seconds), NOTES: said})
-    return predicted, seconds, notes
+    done = Finished(predicted, time.perf_counter() - began, notes, stages or None)
+    kept.save(name, settings, done.to_arrays())
+    return done
 
 
 @contextmanager
-def _noted(attack: str) -> Iterator[list[str]]:
+def noted(attack: str) -> Iterator[list[str]]:
     """A list to which, at the end, what the attack warned of is added, with its name before; other warnings go on."""
     notes: list[str] = []
     with warnings.catch_warnings(record=True) as caught:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from dfrd_bench.evaluation.summary import attack_record, evaluation_record
@@ -13,7 +14,9 @@ CLOSE = 1e-12
 
 
 def recomputed(record: Record, predictions: Predictions) -> EvaluationRecord:
-    """The evaluation that the predictions give; settings, seconds and environment are those of the record.
+    """The evaluation that the predictions give; settings, stages, seconds and environment are those of the record.
+
+    What stood after a stage cannot be known from predictions, which are those after the last one.
 
     Raises:
         ValueError: a label or prediction is not a class, or an attack has no predictions.
@@ -24,7 +27,8 @@ def recomputed(record: Record, predictions: Predictions) -> EvaluationRecord:
         raise ValueError(f"record and predictions do not have the same attacks: {', '.join(sorted(missing))}")
     attacks = {}
     for name, old in record.evaluation.attacks.items():
-        new = attack_record(predictions.labels, predictions.attacks[name], classes, old.parameters, old.seconds)
+        predicted = predictions.attacks[name]
+        new = attack_record(predictions.labels, predicted, classes, old.parameters, old.seconds, old.stages)
         attacks[name] = new.model_copy(update={"environment": old.environment})
     return evaluation_record(predictions.labels, predictions.attacks, attacks, record.evaluation.seed)
 
@@ -37,7 +41,17 @@ def differences(record: Record, predictions: Predictions) -> list[str]:
         found = recomputed(record, predictions)
     except ValueError as error:
         return [str(error)]
-    return list(_unequal("evaluation", record.evaluation.model_dump(), found.model_dump()))
+    return [*_unequal("evaluation", record.evaluation.model_dump(), found.model_dump()), *_stages_astray(found)]
+
+
+def _stages_astray(found: EvaluationRecord) -> Iterator[str]:
+    """Every attack whose stages, all that predictions do not give, cannot have led to what they do give."""
+    for name, attack in found.attacks.items():
+        standing = [*(attack.stages or {}).values()]
+        if standing and not math.isclose(standing[-1], attack.average, rel_tol=CLOSE, abs_tol=CLOSE):
+            yield f"evaluation.attacks.{name}.stages: they end at {standing[-1]}, the predictions at {attack.average}"
+        if any(later > earlier for earlier, later in pairwise(standing)):
+            yield f"evaluation.attacks.{name}.stages: an image that was broken stands again"
 
 
 def _unequal(where: str, stored: Any, found: Any) -> Iterator[str]:

@@ -19,8 +19,9 @@ def attack_record(
     num_classes: int,
     parameters: dict[str, Any],
     seconds: float,
+    stages: dict[str, float] | None = None,
 ) -> AttackRecord:
-    """The record of one attack, every number from true labels [N] and predicted classes [N]."""
+    """The record of one attack, every number from true labels [N] and predicted classes [N], but those after its stages."""
     confusion = confusion_matrix(labels, predicted, num_classes)
     correct, totals = confusion.diagonal(), confusion.sum(axis=1)
     values = {name: float(value) for name, value in metrics(correct, totals).items()}
@@ -34,6 +35,7 @@ def attack_record(
         nsd=None if np.isnan(values["nsd"]) else values["nsd"],
         target_entropy=target_entropy(confusion),
         intervals=bootstrap_intervals(correct, totals),
+        stages=stages,
         seconds=seconds,
     )
 

@@ -1,4 +1,4 @@
-"""What an evaluation that was stopped left behind, so that the next one goes on from there."""
+"""What an evaluation that was stopped left behind, of attacks that are done and of others, so that the next one goes on."""
 
 from __future__ import annotations
 
@@ -18,6 +18,43 @@ from dfrd_bench.records.files import read_arrays, write_arrays
 from dfrd_bench.records.store import unfinished_file
 
 KEY = "key"
+FINISHED, SECONDS, NOTES = "finished", "seconds", "notes"  # in the file of an attack that is done
+STAGES, STANDING = "stages", "standing"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An attack that is done.
+
+    Attributes:
+        predicted: [N] the network's classes under it.
+        seconds: it took.
+        notes: what it warned of.
+        stages: share of images still standing after each of its stages, in order; None where it has none.
+    """
+
+    predicted: NDArray[np.int64]
+    seconds: float
+    notes: list[str]
+    stages: dict[str, float] | None
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """As arrays for a file."""
+        arrays = {FINISHED: self.predicted, SECONDS: np.array(self.seconds), NOTES: np.array(self.notes, dtype=np.str_)}
+        if self.stages is not None:
+            arrays |= {STAGES: np.array([*self.stages], dtype=np.str_), STANDING: np.array([*self.stages.values()])}
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Finished | None:
+        """What `to_arrays` gave, now or before it had all of these; None if they are of an attack that is not done."""
+        if FINISHED not in arrays:
+            return None
+        stages = None
+        if STAGES in arrays:
+            stages = {str(name): float(share) for name, share in zip(arrays[STAGES], arrays[STANDING], strict=True)}
+        notes = [str(note) for note in arrays.get(NOTES, ())]
+        return cls(arrays[FINISHED], float(arrays[SECONDS]), notes, stages)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from dfrd_bench.problem import DatasetInfo, PrecisionName, ThreatModel
 from dfrd_bench.records.files import file_name
@@ -102,6 +102,8 @@ class AttackRecord(_Data):
         target_entropy: how evenly the classes are taken for the true one, see `dfrd_bench.evaluation.metrics`; null where
             nothing is misclassified, and in records older than this field.
         intervals: 95% bootstrap interval per metric.
+        stages: of an attack that is a sequence of attacks (AutoAttack), the share of all images still standing after each, in
+            the order in which they ran; left out of the file for other attacks and in records older than this field.
         seconds: wall time.
         environment: where the attack ran, if it was added to the record later and not where the rest ran.
     """
@@ -115,8 +117,16 @@ class AttackRecord(_Data):
     nsd: float | None
     target_entropy: Fraction | None = None
     intervals: dict[str, Interval | None]
+    stages: dict[str, Fraction] | None = None
     seconds: float = Field(ge=0)
     environment: EnvironmentRecord | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_stages(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = usual(self)
+        if self.stages is None:  # so that a record written again without them stays the same to the byte
+            del content["stages"]
+        return content
 
 
 class EvaluationRecord(_Data):

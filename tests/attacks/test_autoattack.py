@@ -202,6 +202,21 @@ def test_only_a_network_that_answers_the_same_again_is_remembered(
     assert bool(asked) is not randomised
 
 
+def test_tells_what_stood_after_each_stage_as_the_library_counts_it(
+    net: nn.Module, part: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[dict[str, float]] = []
+    monkeypatch.setattr("pyautoattack.checks.check_square_sr", lambda reached, **_: counted.append(reached))
+    library = pyautoattack.AutoAttack(net, norm="Linf", eps=THREAT.eps, device="cpu", seed=4)
+    with torch.random.fork_rng():
+        library.run_standard_evaluation(*part, batch_size=25)
+    told: list[tuple[str, float]] = []
+    survivors(net, LabelledImages(*part), on_stage=lambda *stage: told.append(stage))
+    assert told == [item for item in counted[0].items() if item[0] != "clean"]
+    assert [name for name, _ in told] == ["apgd-ce", "apgd-t", "fab-t", "square"]
+    assert told[0][1] > told[-1][1] > 0
+
+
 class StopError(Exception):
     """What a user's Ctrl-C is to the loop."""
 
@@ -218,10 +233,13 @@ def test_goes_on_where_it_was_stopped_and_says_the_same(
             raise StopError
 
     whole: list[Any] = []
-    expected = survivors(net, images, on_state=whole.append)
+    stages: tuple[list[Any], list[Any]] = [], []
+    expected = survivors(net, images, on_state=whole.append, on_stage=lambda *told: stages[0].append(told))
     with pytest.raises(StopError):
         survivors(net, images, on_state=stop)
-    assert torch.equal(survivors(net, images, known=states[-1], on_state=again.append), expected)
+    rest: dict[str, Any] = {"on_state": again.append, "on_stage": lambda *told: stages[1].append(told)}
+    assert torch.equal(survivors(net, images, known=states[-1], **rest), expected)
+    assert stages[0] == stages[1]
     assert len(states) + len(again) == len(whole)  # no batch twice, none left out
 
 

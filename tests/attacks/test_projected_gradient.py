@@ -24,6 +24,7 @@ from dfrd_bench.attacks.projected_gradient import (
     fgsm,
     margin,
     pgd20,
+    pgd20x5,
     project,
     uniform_start,
 )
@@ -111,7 +112,7 @@ class TestAgainstFoolbox:
 
 
 class TestEveryAttack:
-    @pytest.fixture(params=[clean, fgsm, pgd20, cw], ids=["clean", "fgsm", "pgd20", "cw"])
+    @pytest.fixture(params=[clean, fgsm, pgd20, pgd20x5, cw], ids=["clean", "fgsm", "pgd20", "pgd20x5", "cw"])
     def attack(self, request: pytest.FixtureRequest) -> Any:
         return request.param
 
@@ -152,6 +153,46 @@ def test_gradients_taken_are_as_many_as_the_record_says(attack: ProjectedGradien
     assert stated["step"] == pytest.approx(length)
 
 
+class TestSeveralStarts:
+    def test_break_what_any_of_them_breaks_and_keep_the_class_of_the_first(self, net: nn.Module, batch: Batch) -> None:
+        """Against foolbox, started at every point for every image."""
+        x, y = batch
+        each = []
+        for number in range(5):
+            start = uniform_start(x, THREAT.eps, torch.arange(len(y)), seed=1, number=number)
+            each.append(tiny.own_labels(net, run_foolbox(FoolboxPGD(start), net, batch)).tolist())
+        expected = [
+            next((found for found in classes if found != label), label)
+            for label, *classes in zip(y.tolist(), *each, strict=True)
+        ]
+        assert tiny.own_labels(net, attacked(pgd20x5, net, batch, seed=1)).tolist() == expected
+        broken = [sum(found != label for found, label in zip(classes, y.tolist(), strict=True)) for classes in each]
+        assert max(broken) < sum(found != label for found, label in zip(expected, y.tolist(), strict=True)) < len(y)
+
+    def test_the_first_is_pgd20s_so_that_no_image_stands_that_pgd20_breaks(self, net: nn.Module, batch: Batch) -> None:
+        for seed in range(3):
+            one, five = (attacked(attack, net, batch, seed=seed) for attack in (pgd20, pgd20x5))
+            broken = tiny.own_labels(net, one) != batch[1]
+            assert broken.any()
+            assert torch.equal(five[broken], one[broken])
+
+    def test_the_record_names_them_and_that_of_pgd20_stays_as_it_was(self) -> None:
+        assert pgd20x5.parameters(THREAT) == {**pgd20.parameters(THREAT), "starts": 5}
+        assert "starts" not in pgd20.parameters(THREAT)
+
+    def test_an_image_without_a_prediction_counts_as_broken(self, batch: Batch) -> None:
+        class Counting(nn.Module):
+            gradients = 0
+
+            def forward(self, images: Tensor) -> Tensor:
+                self.gradients += images.requires_grad
+                return torch.stack([images.sum((1, 2, 3)) * math.nan] * 2, dim=1)
+
+        model = Counting().eval()
+        attacked(pgd20x5, model, (batch[0], batch[1] % 2))
+        assert model.gradients == 20  # of the first start
+
+
 class TestUniformStart:
     def test_of_an_image_depends_on_seed_and_index_only(self) -> None:
         x = tiny.random_images(10)
@@ -165,6 +206,13 @@ class TestUniformStart:
         one, two = uniform_start(x, 0.1, torch.tensor([0, 1]), seed=0)
         (other,) = uniform_start(x[:1], 0.1, torch.tensor([0]), seed=1)
         assert len({tuple(noise.flatten().tolist()) for noise in (one, two, other)}) == 3
+
+    def test_the_starts_of_an_image_have_nothing_in_common(self) -> None:
+        x = torch.zeros(20, 1, 8, 8)
+        noise = [uniform_start(x, 0.1, torch.arange(20), seed=0, number=number).flatten() for number in range(5)]
+        assert torch.equal(noise[0], uniform_start(x, 0.1, torch.arange(20), seed=0).flatten())
+        assert len({value for one in noise for value in one.tolist()}) > 0.99 * 5 * 20 * 64
+        assert (torch.corrcoef(torch.stack(noise)) - torch.eye(5)).abs().max() < 0.1
 
     def test_noise_is_uniform_in_the_ball(self) -> None:
         noise = uniform_start(torch.zeros(100, 1, 8, 8), 0.1, torch.arange(100), seed=0)

@@ -47,7 +47,7 @@ WRONG_NAMES = {
     "dataset": ((*RUN, "--dataset", "digit"), "Unknown dataset 'digit'. Did you mean 'digits'?"),
     "teacher": ((*RUN, "--teacher", "digits-wrn"), "Unknown teacher 'digits-wrn'. Did you mean 'digits-wrn-10-2'?"),
     "student": ((*RUN, "--student", "wrn-10-3"), "Unknown student 'wrn-10-3'. Did you mean 'wrn-10-"),
-    "attack": ((*RUN, "--attacks", "clean,pgd2"), "Unknown attack 'pgd2'. Did you mean 'pgd20'?"),
+    "attack": ((*RUN, "--attacks", "clean,pgd2"), "Unknown attack 'pgd2'. Did you mean 'pgd20' or 'pgd20x5'?"),
     "hyper-parameter": ((*RUN, "--set", "gama=1"), "Unknown hyper-parameter of ferd 'gama'. Did you mean 'gamma'"),
     "preset": ((*RUN, "--preset", "papr"), "Unknown preset of digits 'papr'. Did you mean 'paper'?"),
     "command": (("rnu",), "Unknown command 'rnu'. Did you mean 'run'?"),

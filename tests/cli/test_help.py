@@ -17,7 +17,7 @@ HEAVY = ("torch", "torchvision", "robustbench", "sklearn", "matplotlib", "pandas
 
 
 def test_help_of_every_command_imports_nothing_heavy() -> None:
-    calls = [[], *([name] for name in COMMANDS), ["teacher", "train"], ["figure", "confusion"]]
+    calls = [[], *([name] for name in COMMANDS), ["teacher", "train"], ["figure", "confusion"], ["figure", "curve"]]
     script = f"""
 import io, json, sys
 from contextlib import redirect_stdout

@@ -52,6 +52,24 @@ def test_a_changed_interval_confusion_matrix_and_worst_case_are_named(run: Path)
         assert named in out
 
 
+@pytest.mark.parametrize(
+    ("before", "excess", "said"),
+    [(0.0, 0.0, ""), (0.0, 0.1, "stages: they end at"), (-0.001, 0.0, "stages: an image that was broken stands again")],
+)
+def test_stages_that_cannot_have_led_to_the_predictions_are_named(
+    run: Path, before: float, excess: float, said: str
+) -> None:
+    def change(record: dict[str, Any]) -> None:
+        attack = record["evaluation"]["attacks"]["pgd20"]
+        last = attack["average"] + excess
+        attack["stages"] = {"one": 1.0, "two": last + before, "three": last}
+
+    edit(run, change)
+    done = tiny.command("verify", run)
+    assert done.code == (1 if said else 0)
+    assert said in done.out
+
+
 def test_an_attack_without_predictions_is_named(run: Path) -> None:
     arrays = read_arrays(run / "predictions.npz", "labels")
     del arrays["attack_pgd20"]

@@ -16,6 +16,7 @@ from dfrd_bench.evaluation.evaluate import check_images, evaluate_model
 from dfrd_bench.evaluation.unfinished import Unfinished, key_of
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import ThreatModel
+from dfrd_bench.registry import ATTACKS
 
 THREAT = ThreatModel(eps=0.03, step=0.0075)
 
@@ -73,6 +74,37 @@ def test_settings_of_the_attack_are_part_of_the_key(tmp_path: Path) -> None:
     loaded = kept.load("pgd20", {"eps": 0.1})
     assert loaded is not None
     assert loaded["a"].tolist() == [0, 1, 2]
+
+
+class InStages:
+    """An attack of two stages, the second of which breaks every fourth image; it is asked once."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def parameters(self, threat: ThreatModel) -> dict[str, Any]:
+        return {}
+
+    def predict(self, model: nn.Module, images: LabelledImages, *, on_stage: Any, **_: Any) -> Tensor:
+        self.asked += 1
+        on_stage("zealous", 1.0)
+        on_stage("able", 0.75)
+        broken = torch.arange(len(images)) % 4 == 0
+        return torch.where(broken, (images.labels + 1) % 10, images.labels)
+
+
+def test_the_stages_of_an_attack_are_recorded_in_order_and_outlive_a_stop(
+    net: nn.Module, images: LabelledImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attack, get = InStages(), ATTACKS.get
+    monkeypatch.setattr(ATTACKS, "get", lambda name: attack if name == "staged" else get(name))
+    with pytest.raises(StopError):
+        evaluate(net, images, attacks=["staged", "fgsm"], unfinished=tmp_path, on_batch=stop_at("fgsm"))
+    record, _, _ = evaluate(net, images, attacks=["staged", "fgsm"], unfinished=tmp_path)
+    assert attack.asked == 1
+    assert [*(record.attacks["staged"].stages or {}).items()] == [("zealous", 1.0), ("able", 0.75)]
+    assert record.attacks["staged"].average == 0.75
+    assert record.attacks["fgsm"].stages is None
 
 
 class NotANumber(nn.Module):

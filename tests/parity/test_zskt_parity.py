@@ -120,7 +120,9 @@ def test_one_generator_step_goes_before_every_ten_of_the_student_on_fresh_codes(
     """The released loop keeps one batch of codes for all 11 steps, so that the student sees the same images ten times
     (`loaders.py:44-51`, `solver.py:103-116`); ours draws new codes for every step.
     """
-    method = zskt(distillation_steps=20, generator_steps=1)  # ours by default 5, as many as other methods synthesis steps
+    method = zskt(
+        distillation_steps=20, generator_steps=1
+    )  # ours by default 5, as many as other methods synthesis steps
     codes: list[float] = []
     turns: list[bool] = []
     method.generator.register_forward_pre_hook(lambda _, inputs: codes.append(float(inputs[0][0, 0])))

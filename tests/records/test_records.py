@@ -101,6 +101,19 @@ class TestRoundTrip:
         path.write_text(json.dumps(content), encoding="utf-8")
         assert load_record(path.parent).evaluation.attacks["pgd20"].target_entropy is None
 
+    def test_stages_come_back_in_their_order_and_a_record_without_them_does_not_name_them(self, tmp_path: Path) -> None:
+        one = record()
+        stages = {"zealous": 0.875, "able": 0.5}
+        attacks = {
+            **one.evaluation.attacks,
+            "clean": one.evaluation.attacks["clean"].model_copy(update={"stages": stages}),
+        }
+        staged = one.model_copy(update={"evaluation": one.evaluation.model_copy(update={"attacks": attacks})})
+        found = load_record(saved(tmp_path / "run", staged)).evaluation.attacks
+        assert [*(found["clean"].stages or {}).items()] == [*stages.items()]
+        assert found["pgd20"].stages is None
+        assert (tmp_path / "run" / "record.json").read_text(encoding="utf-8").count('"stages"') == 1
+
     def test_the_file_is_plain_json(self, tmp_path: Path) -> None:
         content = json.loads((saved(tmp_path / "run") / "record.json").read_text(encoding="utf-8"))
         assert content["schema_version"] == 1

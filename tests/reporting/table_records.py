@@ -38,8 +38,12 @@ def make_record(
     config: dict[str, Any] | None = None,
     parameters: dict[str, Any] | None = None,
     warnings: tuple[str, ...] = (),
+    stages: dict[str, dict[str, float]] | None = None,
 ) -> Record:
-    """A record with the given (average, worst, nsd) per attack; worst_10 is worst_class + 0.01 to tell them apart."""
+    """A record with the given (average, worst, nsd) per attack; worst_10 is worst_class + 0.01 to tell them apart.
+
+    `stages` gives, for an attack, what stood after each of its stages.
+    """
     return Record(
         created="2026-01-01T00:00:00Z",
         spec=ExperimentSpec(
@@ -72,6 +76,7 @@ def make_record(
                     worst_10=worst + 0.01,
                     nsd=nsd,
                     intervals={},
+                    stages=(stages or {}).get(name),
                     seconds=1.0,
                 )
                 for name, (average, worst, nsd) in attacks.items()

@@ -64,7 +64,7 @@ def confusion_figure(record: Record, attack: str | None = None) -> Any:
             upper.set_ylabel("true class")
             lower.set_ylabel("share of the\nmisclassified")
     figure.supxlabel("predicted class", fontsize=10)
-    figure.suptitle(_title(record), fontsize=11)
+    figure.suptitle(f"{subject(record)}; dashed: all classes equally often", fontsize=11)
     return figure
 
 
@@ -121,9 +121,9 @@ def _name_classes(axis: Any, names: Sequence[str]) -> None:
         axis.set_tick_params(rotation=90)
 
 
-def _title(record: Record) -> str:
+def subject(record: Record) -> str:
+    """Whose numbers a figure shows, and on what, e.g. "FERD, seed 1 on wrn-10-1: 900 test images of digits"."""
     spec = record.spec
     who = f"Teacher {spec.teacher.name}" if spec.kind == "teacher" else f"{display_name(spec.method)}, seed {spec.seed}"
     variant = "" if spec.variant == "default" else f" ({spec.variant})"
-    about = f"{record.dataset.test_images} test images of {spec.dataset}"
-    return f"{who}{variant} on {spec.student}: {about}; dashed: all classes equally often"
+    return f"{who}{variant} on {spec.student}: {record.dataset.test_images} test images of {spec.dataset}"

@@ -135,7 +135,7 @@ def _rows(
     for row in group.rows:
         label = row_label(row.kind, row.method, row.variant, group.student, row.settings, both)
         label = row.label if row.kind == "teacher" else label  # a teacher's own architecture is not the group's
-        cells = {column: replace(row.cells.get(column, NOTHING), mark=None) for column in columns}
+        cells = {c: replace(row.cells.get(c, NOTHING), mark=None) for c in (*columns, *table.stages)}
         block = [replace(row, label=label, cells=cells, origin=origin)]
         match = by_key.get((row.method, variant_key(row.variant)))
         if match is not None:
@@ -166,8 +166,8 @@ def _printed_row(
 def _difference(ours: Row, theirs: Row) -> Row:
     """Ours minus printed, in points or in NSD, where both are numbers."""
     cells = {}
-    for column, cell in ours.cells.items():
-        printed = theirs.cells[column].mean
+    for column, printed_cell in theirs.cells.items():
+        cell, printed = ours.cells[column], printed_cell.mean
         cells[column] = NOTHING
         if cell.mean is not None and printed is not None:
             difference = cell.mean - printed

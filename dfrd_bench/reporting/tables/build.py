@@ -19,6 +19,7 @@ from dfrd_bench.reporting.tables.comparability import (
     teacher_options,
     warnings_about,
 )
+from dfrd_bench.reporting.tables.flattered import why_flattered
 from dfrd_bench.reporting.tables.layout import (
     ATTACK_TITLES,
     METHOD_TITLES,
@@ -34,6 +35,7 @@ from dfrd_bench.reporting.tables.layout import (
     row_label,
 )
 from dfrd_bench.reporting.tables.marks import marked
+from dfrd_bench.reporting.tables.stages import NONE_RECORDED, stage_columns, stage_gaps
 from dfrd_bench.reporting.tables.uncertainty import tests_between, with_intervals
 
 MANY_CLASSES = 100
@@ -46,6 +48,7 @@ def build_tables(
     teachers: bool = False,
     evidence: Evidence | None = None,
     intervals: bool = False,
+    stages: bool = False,
 ) -> list[ResultTable]:
     """Arrange records as the papers do: a table per dataset and teacher, a group per student, a row per method.
 
@@ -59,6 +62,7 @@ def build_tables(
         evidence: which images each run got right, see `predictions_beside_records`; then what the images cannot tell from
             the best value is tied with it. Without it, marks go by the printed value.
         intervals: show 95% intervals over test images in place of the spread over seeds.
+        stages: hold the accuracy after each stage of an attack too, for a table of its own.
 
     Raises:
         DfrdBenchError: no record knows one of `attacks`, or `attacks` is empty.
@@ -78,14 +82,14 @@ def build_tables(
         return run[1].spec.dataset, run[1].spec.teacher.name
 
     tables = (
-        _table(list(part), chosen, teachers, evidence, intervals)
+        _table(list(part), chosen, teachers, evidence, intervals, stages)
         for _, part in groupby(sorted(shown, key=table_key), key=table_key)
     )
     return [table for table in tables if table.columns]
 
 
 def _table(
-    runs: list[Run], attacks: set[str], teachers: bool, evidence: Evidence | None, intervals: bool
+    runs: list[Run], attacks: set[str], teachers: bool, evidence: Evidence | None, intervals: bool, stages: bool
 ) -> ResultTable:
     """The table of all runs on one dataset with one teacher."""
     runs, notes = _without_copies(runs)
@@ -95,6 +99,7 @@ def _table(
     metrics = ("average", "worst_10" if many else "worst_class", "nsd")
     order = [attack for attack in ATTACK_TITLES if attack in ran] + sorted(ran - set(ATTACK_TITLES))
     columns = tuple(Column(attack, metric) for attack in order for metric in metrics)
+    after = stage_columns(_records(runs), order) if stages else ()
 
     teacher_runs = [run for run in runs if run[1].spec.kind == "teacher"]
     both = {spec.method for spec in specs if UNCONVERTED in spec.variant.split("+")}
@@ -103,9 +108,10 @@ def _table(
     groups, members, tested = [], [], False
     for student in students:
         mine = [run for run in runs if run[1].spec.kind == "student" and run[1].spec.student == student]
-        rows = [*_rows(teacher_runs, columns, both), *_rows(mine, columns, both)]
+        rows = [*_rows(teacher_runs, columns + after, both), *_rows(mine, columns + after, both)]
         members += [(_qualified(row, student), _records(part)) for row, part in rows]
         notes += [note for row, part in rows for note in _gaps(row, student, _records(part), order)]
+        notes += [note for row, part in rows for note in stage_gaps(_qualified(row, student), _records(part), after)]
         tests, untested = tests_between(rows, columns, student, evidence)
         shown, lacking = with_intervals(rows, columns, tests, evidence) if intervals else ([row for row, _ in rows], [])
         tested, notes = tested or bool(tests), notes + untested + lacking
@@ -114,7 +120,9 @@ def _table(
     if teachers and not teacher_runs:
         command = f"`dfrd-bench evaluate {teacher_options(runs[0][1])} {dataset_options(runs[0][1])}`"
         notes.append(f"No record of teacher {teacher}: {command} makes it.")
-    table = ResultTable(dataset, teacher, columns, tuple(groups), tested=tested)
+    if stages and not after:
+        notes.append(NONE_RECORDED)
+    table = ResultTable(dataset, teacher, columns, tuple(groups), tested=tested, stages=after)
     return replace(
         table,
         legend=legend(table, [record for _, record in runs]),
@@ -171,13 +179,19 @@ def _row(part: list[Record], settings: str, columns: Sequence[Column], unconvert
         label=row_label(spec.kind, spec.method, spec.variant, spec.student, settings, unconverted),
         seeds=tuple(record.spec.seed for record in part),
         cells={column: _cell(part, column) for column in columns},
+        flattered=why_flattered(part),
     )
 
 
 def _cell(part: list[Record], column: Column) -> Cell:
     """Mean and sample standard deviation over the seeds that ran the attack; undefined if it is for any of them."""
-    results = [record.evaluation.attacks.get(column.attack) for record in part]
-    values = [getattr(result, column.metric) for result in results if result is not None]
+    results = [
+        record.evaluation.attacks[column.attack] for record in part if column.attack in record.evaluation.attacks
+    ]
+    if column.stage:
+        values = [standing[column.stage] for result in results if column.stage in (standing := result.stages or {})]
+    else:
+        values = [getattr(result, column.metric) for result in results]
     if not values:
         return Cell(None, None, NOT_RUN, "")
     if any(value is None or not math.isfinite(value) for value in values):

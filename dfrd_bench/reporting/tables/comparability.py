@@ -10,6 +10,7 @@ from typing import Any
 from dfrd_bench.datasets.base import IMAGE_FOLDER, own_images
 from dfrd_bench.problem import ThreatModel
 from dfrd_bench.records.schema import ExperimentSpec, Record
+from dfrd_bench.reporting.tables.flattered import about_flattered
 from dfrd_bench.reporting.tables.layout import NOT_RUN, UNDEFINED, ResultTable, attack_title
 
 Member = tuple[str, list[Record]]
@@ -62,7 +63,7 @@ def legend(table: ResultTable, records: Sequence[Record]) -> tuple[str, ...]:
         "NSD: standard deviation of the per-class accuracies over their mean; lower is fairer.",
     ]
     about.extend(dict.fromkeys(text for record in records for text in _about_images(record)))
-    texts = {cell.text for row in table.rows for cell in row.cells.values()}
+    texts = {row.cells[column].text for row in table.rows for column in table.columns}
     uncertain = " ".join({row.uncertainty(column) for row in table.rows for column in table.columns})
     if "±" in uncertain:
         about.append("Mean ± sample standard deviation over seeds (ddof = 1).")
@@ -77,6 +78,8 @@ def legend(table: ResultTable, records: Sequence[Record]) -> tuple[str, ...]:
     signs = {UNDEFINED: "undefined, as no image is classified correctly", NOT_RUN: "not run"}
     if explained := "; ".join(f"{sign} {meaning}" for sign, meaning in signs.items() if sign in texts):
         about.append(f"{explained}.")
+    if flattered := about_flattered(table.groups):
+        about.append(flattered)
     return tuple(about)
 
 

@@ -6,7 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
-ATTACK_TITLES = {"clean": "Clean", "fgsm": "FGSM", "pgd20": "PGD-20", "cw": "CW∞", "autoattack": "AA"}
+ATTACK_TITLES = {
+    **{"clean": "Clean", "fgsm": "FGSM", "pgd20": "PGD-20", "pgd20x5": "PGD-20 ×5", "cw": "CW∞", "autoattack": "AA"},
+}
 METHOD_TITLES = {
     **{"zskt": "ZSKT", "cmi": "CMI", "deepinv": "DeepInv", "fast": "Fast", "dfhl": "DFHL"},
     **{"ferd": "FERD", "ferd-released": "FERD (released code)"},
@@ -20,13 +22,21 @@ METHOD_TITLES = {
     },
 }
 METRIC_TITLES = {"average": "Avg. ↑", "worst_class": "Worst ↑", "worst_10": "Worst-10% ↑", "nsd": "NSD ↓"}
-UNDEFINED, NOT_RUN, TIED = "–", "·", "†"
+STAGE_TITLES = {
+    "apgd-ce": "APGD-CE",
+    "apgd-t": "APGD-T",
+    "apgd-t-rest": "APGD-T rest",
+    "fab-t": "FAB-T",
+    "square": "Square",
+}
+STAGE_PREFIX = "after_"  # of a metric: the accuracy after a stage of the attack
+UNDEFINED, NOT_RUN, TIED, FLATTERED = "–", "·", "†", "‡"
 UNCONVERTED = "conversion=false"
 
 
 @dataclass(frozen=True)
 class Column:
-    """One metric under one attack; `key` is its flat name, e.g. pgd20_worst_class."""
+    """One metric under one attack, or the accuracy after one of its stages; `key` is its flat name, e.g. pgd20_worst_class."""
 
     attack: str
     metric: str
@@ -36,8 +46,13 @@ class Column:
         return f"{self.attack}_{self.metric}"
 
     @property
+    def stage(self) -> str:
+        """The stage after which it is; "" for a metric of the whole attack."""
+        return self.metric.removeprefix(STAGE_PREFIX) if self.metric.startswith(STAGE_PREFIX) else ""
+
+    @property
     def title(self) -> str:
-        return METRIC_TITLES[self.metric]
+        return STAGE_TITLES.get(self.stage, self.stage) or METRIC_TITLES[self.metric]
 
     @property
     def lower_is_better(self) -> bool:
@@ -87,6 +102,7 @@ class Row:
         seeds: the seeds of its runs, in order; none for a row that is not ours.
         origin: dataset, teacher and student where these are not the table's and the group's.
         source: which version of a paper its printed numbers are of; "" for a row without any.
+        flattered: what shows that the gradient attacks flatter it, see `flattered`; "" where nothing does.
     """
 
     kind: Literal["student", "teacher", "published", "difference"]
@@ -98,6 +114,7 @@ class Row:
     cells: dict[Column, Cell] = field(repr=False)
     origin: tuple[str, str, str] | None = None
     source: str = ""
+    flattered: str = ""
 
     def uncertainty(self, column: Column) -> str:
         """What stands behind a number: its interval, or ± its spread over seeds, or ""."""
@@ -126,6 +143,7 @@ class ResultTable:
         notes: what else a reader should know.
         tested: whether marks come from significance tests (a note says where they do not) or from the printed values.
         subject: what the title begins with.
+        stages: columns that are not part of this table, but of a smaller one below it, see `with_stages`.
     """
 
     dataset: str
@@ -138,6 +156,7 @@ class ResultTable:
     beside: str = ""
     tested: bool = False
     subject: str = "Robustness and class fairness"
+    stages: tuple[Column, ...] = ()
 
     @property
     def title(self) -> str:

@@ -69,12 +69,15 @@ def _merit(cell: Cell, column: Column) -> float:
 
 def sentence(table: ResultTable) -> str:
     """What the marks of a table mean, with BEST, TIED and SECOND where a format shows how it marks; "" without marks."""
-    if not any(cell.mark for row in table.rows for cell in row.cells.values()):
+    if not any(_marks_shown(table)):
         return ""
     return TESTED if table.tested else PRINTED
 
 
 def sentence_for_plain_text(table: ResultTable) -> str:
     """The same where only the sign of a tie can be seen; "" without ties."""
-    ties = any(cell.mark == "tied" for row in table.rows for cell in row.cells.values())
-    return UNSEEN if ties else ""
+    return UNSEEN if "tied" in _marks_shown(table) else ""
+
+
+def _marks_shown(table: ResultTable) -> set[Mark | None]:
+    return {row.cells[column].mark for row in table.rows for column in table.columns}

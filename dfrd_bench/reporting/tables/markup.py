@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from dfrd_bench.reporting.escaping import escape_html, escape_latex, escape_markdown
-from dfrd_bench.reporting.tables.layout import TIED, Column, ResultTable, Row
+from dfrd_bench.reporting.tables.layout import FLATTERED, TIED, Column, ResultTable, Row
 from dfrd_bench.reporting.tables.marks import sentence
 
 
@@ -47,7 +47,8 @@ def labels(table: ResultTable) -> tuple[str, ...]:
 
 def label_cells(table: ResultTable, student: str, row: Row) -> tuple[str, ...]:
     """The cells left of the numbers."""
-    return (student, row.label, str(len(row.seeds) or ""))[: len(labels(table))]
+    label = row.label + (FLATTERED if row.flattered else "")
+    return (student, label, str(len(row.seeds) or ""))[: len(labels(table))]
 
 
 LATEX = Markup(escape_latex, r"\textbf{{}}", r"\underline{{}}")

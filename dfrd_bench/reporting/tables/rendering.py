@@ -10,6 +10,7 @@ from dfrd_bench.errors import unknown_name
 from dfrd_bench.reporting.escaping import escape_html, escape_latex, escape_markdown, printable
 from dfrd_bench.reporting.tables.layout import ATTACK_TITLES, METRIC_TITLES, Column, ResultTable, attack_title
 from dfrd_bench.reporting.tables.markup import HTML, LATEX, MARKDOWN, label_cells, labels
+from dfrd_bench.reporting.tables.stages import with_stages
 from dfrd_bench.reporting.tables.terminal import plain_text
 
 
@@ -33,7 +34,7 @@ def to_markdown(tables: Sequence[ResultTable]) -> str:
     from tabulate import tabulate
 
     parts = []
-    for table in tables:
+    for table in with_stages(tables):
         headers = [*labels(table), *(f"{_attack(c)}<br>{c.title}" for c in table.columns)]
         rows = []
         for group in table.groups:
@@ -50,14 +51,15 @@ def to_markdown(tables: Sequence[ResultTable]) -> str:
 def to_latex(tables: Sequence[ResultTable]) -> str:
     """One booktabs `table` environment per table, ready to be input by a document."""
     parts = [r"% Needs \usepackage{booktabs}, \usepackage{multirow} and \usepackage{graphicx} in the preamble."]
-    for table in tables:
+    for table in with_stages(tables):
         first, per = len(labels(table)) + 1, _per_attack(table)
         rules = [rf"\cmidrule(lr){{{at}-{at + per - 1}}}" for at in range(first, first + len(table.columns), per)]
         tops = [rf"\multirow{{2}}{{*}}{{{label}}}" for label in labels(table)]
         tops += [rf"\multicolumn{{{per}}}{{c}}{{{escape_latex(attack_title(a))}}}" for a in table.attacks]
         titles = [""] * len(labels(table)) + [escape_latex(column.title) for column in table.columns]
         caption = " ".join([f"{escape_latex(table.title)}.", *LATEX.caption(table)])
-        name = re.sub(r"[^a-z0-9]+", "-", f"{table.dataset}-{table.teacher}".lower())
+        part = f"-{table.attacks[0]}-stages" if table.columns[0].stage else ""
+        name = re.sub(r"[^a-z0-9]+", "-", f"{table.dataset}-{table.teacher}{part}".lower())
         body = []
         for group in table.groups:
             body.append(r"\midrule")
@@ -89,7 +91,7 @@ def to_latex(tables: Sequence[ResultTable]) -> str:
 def to_html(tables: Sequence[ResultTable]) -> str:
     """One `<figure>` per table, with its caption."""
     parts = []
-    for table in tables:
+    for table in with_stages(tables):
         tops = "".join(f'<th rowspan="2">{label}</th>' for label in labels(table))
         tops += "".join(
             f'<th colspan="{_per_attack(table)}">{escape_html(attack_title(a))}</th>' for a in table.attacks
@@ -115,25 +117,36 @@ def to_csv(tables: Sequence[ResultTable]) -> str:
     """One row per table row, for programs: fractions at full precision, names as in the records, no captions.
 
     A column `<attack>_<metric>` holds the mean over seeds and `<attack>_<metric>_std` the sample standard deviation,
-    which is empty for a single seed; tables with intervals have `<attack>_<metric>_low` and `_high` too. A number is empty
-    where it is undefined or was not run. Beside a paper's table, `source` says which version of the paper printed a row.
+    which is empty for a single seed; tables with intervals have `<attack>_<metric>_low` and `_high` too. Accuracies after the
+    stages of an attack are `<attack>_after_<stage>`. A number is empty where it is undefined or was not run. `flattered` says
+    whether the gradient attacks flatter the row. Beside a paper's table, `source` says which version of the paper printed a row.
     """
     import pandas as pd
 
-    found = {column for table in tables for column in table.columns}
+    found = dict.fromkeys(column for table in tables for column in (*table.columns, *table.stages))
     attacks = [*ATTACK_TITLES, *sorted({column.attack for column in found} - set(ATTACK_TITLES))]
-    columns = sorted(found, key=lambda c: (attacks.index(c.attack), list(METRIC_TITLES).index(c.metric)))
+    metrics = [*METRIC_TITLES, *(column.metric for column in found if column.stage)]
+    columns = sorted(found, key=lambda c: (attacks.index(c.attack), metrics.index(c.metric)))
     endings = ["", "_std"]
     if any(cell.interval for table in tables for row in table.rows for cell in row.cells.values()):
         endings += ["_low", "_high"]
-    names = ["dataset", "teacher", "student", "kind", "method", "variant", "settings", "seeds"]
+    names = ["dataset", "teacher", "student", "kind", "method", "variant", "settings", "seeds", "flattered"]
     names += ["source"] if any(row.source for table in tables for row in table.rows) else []
     rows: list[dict[str, Any]] = []
     for table in tables:
         for group in table.groups:
             for row in group.rows:
                 whose = row.origin or (table.dataset, table.teacher, group.student)
-                values = (*whose, row.kind, row.method, row.variant, row.settings, len(row.seeds), row.source)
+                values = (
+                    *whose,
+                    row.kind,
+                    row.method,
+                    row.variant,
+                    row.settings,
+                    len(row.seeds),
+                    bool(row.flattered),
+                    row.source,
+                )
                 cells: dict[str, Any] = {}
                 for c, cell in row.cells.items():
                     numbers = (cell.mean, cell.std, *(cell.interval or (None, None)))

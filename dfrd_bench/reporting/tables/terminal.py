@@ -18,6 +18,7 @@ from dfrd_bench.reporting.escaping import printable
 from dfrd_bench.reporting.tables.layout import TIED, Column, ResultTable, Row, attack_title
 from dfrd_bench.reporting.tables.marks import sentence, sentence_for_plain_text
 from dfrd_bench.reporting.tables.markup import Markup, label_cells, labels
+from dfrd_bench.reporting.tables.stages import with_stages
 
 STYLES = {"best": "bold", "tied": "bold", "second": "underline", None: ""}
 LEGEND = Markup(str, "[not dim bold]{}[/]", "[not dim underline]{}[/]")
@@ -35,7 +36,7 @@ class TerminalTables:
     marks: bool = True
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for number, table in enumerate(self.tables):
+        for number, table in enumerate(with_stages(self.tables)):
             if number:
                 yield ""
             blocks = _blocks(table, console, options.max_width)

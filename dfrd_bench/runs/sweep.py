@@ -1,0 +1,61 @@
+"""A finished run's accuracy against ε: its stored weights, attacked again on its test images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dfrd_bench.observer import SILENT, Observer
+from dfrd_bench.records.store import load_record
+from dfrd_bench.registry import ATTACKS
+from dfrd_bench.runs.environment import choose_device
+from dfrd_bench.runs.subject import check_same_images, open_again, recorded_network
+
+if TYPE_CHECKING:
+    from dfrd_bench.evaluation.curve import Curve
+
+
+def sweep_run(
+    folder: str | Path,
+    *,
+    attack: str = "pgd20",
+    dataset: str | None = None,
+    data_dir: str | Path | None = None,
+    device: str = "auto",
+    observer: Observer = SILENT,
+) -> Curve:
+    """Measure the accuracy of a run's network under an attack at growing ε, with the record's seed; nothing is recorded.
+
+    Args:
+        folder: of the run.
+        attack: name of an attack that keeps within an L∞ ball.
+        dataset: where the test images are, if the record's name for them does not say so (`imagefolder:PATH`).
+        data_dir: see `open_dataset`.
+        device: where to run.
+        observer: told about progress.
+
+    Raises:
+        DfrdBenchError: no valid record there, weights or test images that are not the record's, or an attack that is unknown or
+            has no ball.
+    """
+    import torch
+
+    from dfrd_bench.evaluation.curve import accuracy_curve
+
+    folder = Path(folder)
+    record, chosen = load_record(folder), ATTACKS.get(attack)
+    data = open_again(record, dataset, data_dir, observer)
+    images, place = data.load_tested(), choose_device(device)
+    check_same_images(record, images.digest())
+    model = recorded_network(folder, record, data.info).to(place).float().eval()
+    return accuracy_curve(
+        attack,
+        chosen,
+        model.to(memory_format=torch.channels_last),
+        images,
+        num_classes=data.info.num_classes,
+        eps=record.spec.threat.eps,
+        device=place,
+        seed=record.evaluation.seed,
+        on_level=lambda level, *progress: observer.on_attack(f"{attack} ε = {level:.4g}", *progress),
+    )
