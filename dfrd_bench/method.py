@@ -131,7 +131,8 @@ class Method(Resumable, ABC):
         config: the validated hyper-parameters.
         student: the network being trained (`problem.student`).
         cautions: what a reader of this run's numbers must know; set in the constructor, shown, and kept in the record.
-        progress: call it inside `train_epoch` when a stage begins (0 done) and after each step; the harness shows it.
+        progress: call it inside `train_epoch` when a stage begins (0 done) and after each step; the harness shows it. The
+            student's own steps are the stage "distill": by their number the cost of a run is divided.
     """
 
     Config: ClassVar[type[MethodConfig]] = MethodConfig

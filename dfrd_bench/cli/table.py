@@ -17,6 +17,7 @@ Examples:
   dfrd-bench table results --teacher --attacks clean,pgd20,autoattack
   dfrd-bench table results --ci --attacks pgd20,autoattack
   dfrd-bench table results --suite conversion
+  dfrd-bench table results --attacks autoattack --cost
   dfrd-bench table results --stages --attacks pgd20,autoattack
   dfrd-bench table results --format latex --output table.tex
   dfrd-bench table results --published ferd:table1
@@ -38,6 +39,7 @@ Examples:
     "--stages", is_flag=True, help="Show below what stood after each stage of AutoAttack, where it is recorded."
 )
 @click.option("--ci", is_flag=True, help="Show 95% intervals over test images instead of the spread over seeds.")
+@click.option("--cost", is_flag=True, help="Show below what training cost: passes per student step, time, memory.")
 @click.option("--teacher", is_flag=True, help="Show the teacher as the first row of each group.")
 @click.option(
     "--published",
@@ -57,6 +59,7 @@ def table(
     suite: str | None,
     stages: bool,
     ci: bool,
+    cost: bool,
     teacher: bool,
     published: str | None,
     output: Path | None,
@@ -79,7 +82,9 @@ def table(
     from dfrd_bench.reporting.found import runs_of_suite, with_shipped_teachers
     from dfrd_bench.reporting.tables.beside import beside, published_rows
     from dfrd_bench.reporting.tables.build import build_tables
+    from dfrd_bench.reporting.tables.cost import with_cost
     from dfrd_bench.reporting.tables.rendering import render
+    from dfrd_bench.reporting.tables.stages import with_stages
     from dfrd_bench.runs.request import names
 
     chosen = None if attacks is None else names(attacks)
@@ -103,8 +108,10 @@ def table(
         tables = [replace(result, subject=rows.title) for result in tables]
     if printed is not None:
         tables = [beside(result, printed) for result in tables]
+    if cost:
+        tables = [with_cost(result) for result in tables]
     if style == "csv":  # the one format without room for them
-        for warning in (text for result in tables for text in result.warnings):
+        for warning in (text for result in with_stages(tables) for text in result.warnings):
             click.echo(f"Warning: {warning}", err=True)
     if output is not None:
         write_atomically(output, render(tables, style).encode())

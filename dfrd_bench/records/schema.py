@@ -137,13 +137,44 @@ class EvaluationRecord(_Data):
     worst_case: Fraction
 
 
+class PassesRecord(_Data):
+    """How many images went through the whole teacher and the whole student, over all of a training.
+
+    Attributes:
+        teacher_forward, student_forward: images that a network was called with.
+        teacher_backward, student_backward: images for which a gradient came back to what it returned.
+        student_steps: optimisation steps of the student; null for a method that reports no stage "distill".
+    """
+
+    teacher_forward: int = Field(ge=0)
+    teacher_backward: int = Field(ge=0)
+    student_forward: int = Field(ge=0)
+    student_backward: int = Field(ge=0)
+    student_steps: int | None = Field(default=None, ge=0)
+
+
 class TrainingRecord(_Data):
-    """How the training went; peak_memory_bytes is the process's on a CPU, the allocator's on a GPU."""
+    """How the training went.
+
+    Attributes:
+        peak_memory_bytes: the process's on a CPU, the allocator's on a GPU.
+        last: the last epoch's numbers.
+        passes: what it asked of teacher and student; None where that is not known, and left out of the file: for a teacher,
+            in records older than this field, and after a stop in an older version.
+    """
 
     epochs: int
     seconds: float
     peak_memory_bytes: int
     last: dict[str, float]
+    passes: PassesRecord | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_passes(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = usual(self)
+        if self.passes is None:  # so that a record written again without them stays the same to the byte
+            content.pop("passes", None)
+        return content
 
 
 class Record(_Data):

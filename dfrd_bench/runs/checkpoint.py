@@ -31,8 +31,18 @@ class Checkpoint:
         """The file."""
         return self.folder / "method.pt"
 
-    def save(self, trainee: Stateful, device: torch.device, epochs_done: int, seconds: float, peak: int) -> None:
-        """Keep a state that lives on a device after an epoch, with the training time and the peak memory (bytes) so far."""
+    def save(
+        self,
+        trainee: Stateful,
+        device: torch.device,
+        epochs_done: int,
+        seconds: float,
+        peak: int,
+        passes: Stateful | None = None,
+    ) -> None:
+        """Keep a state that lives on a device after an epoch, with the training time, the peak memory (bytes) and the passes
+        through its networks so far.
+        """
         import torch
 
         buffer = io.BytesIO()
@@ -42,12 +52,17 @@ class Checkpoint:
             "seconds": seconds,
             "peak": peak,
             "device": device.type,
+            "passes": None if passes is None else passes.state_dict(),
         }
         torch.save(content, buffer)
         write_atomically(self.path, buffer.getbuffer())
 
-    def restore(self, trainee: Stateful, device: torch.device) -> tuple[int, float, int]:
+    def restore(
+        self, trainee: Stateful, device: torch.device, passes: Stateful | None = None
+    ) -> tuple[int, float, int]:
         """Bring the saved state back, on a device; returns epochs done, seconds and peak memory, all 0 without a checkpoint.
+
+        Passes go on from those that were saved, or from None where the checkpoint is from before they were.
 
         Raises:
             DfrdBenchError: the file is damaged, belongs to something else, or was made on a device of another kind, whose random
@@ -64,6 +79,8 @@ class Checkpoint:
                     f"{self.path} was made on {made_on}: go on with --device {made_on}, or delete {self.folder} to begin again."
                 )
             trainee.load_state_dict(content["method"])
+            if passes is not None:
+                passes.load_state_dict(content.get("passes"))
             return int(content["epochs_done"]), float(content["seconds"]), int(content.get("peak", 0))
         except DfrdBenchError:
             raise

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dfrd_bench.errors import DfrdBenchError, out_of_memory
@@ -15,9 +16,11 @@ from dfrd_bench.observer import Observer, OnStep
 from dfrd_bench.records.schema import TrainingRecord
 from dfrd_bench.runs.checkpoint import Checkpoint, History
 from dfrd_bench.runs.environment import peak_memory
+from dfrd_bench.runs.passes import Passes
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 CHECKPOINT_FOLDER = "checkpoint"
 CHECKPOINT_SHARE = 0.05  # of the time may go into saving checkpoints
@@ -44,6 +47,7 @@ def train_epochs(
     folder: Path,
     device: torch.device,
     observer: Observer,
+    networks: Mapping[str, nn.Module] = MappingProxyType({}),
 ) -> TrainingRecord:
     """Train to the last epoch, going on from a checkpoint if there is one.
 
@@ -54,6 +58,7 @@ def train_epochs(
         folder: where `history.jsonl` and `checkpoint/` are kept.
         device: where the training happens.
         observer: told about progress.
+        networks: "teacher" and "student" whose passes are to be recorded, see `Passes`; by default none.
 
     Returns:
         How it went. The checkpoint of the last epoch is still there.
@@ -65,15 +70,16 @@ def train_epochs(
 
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    trainee.progress = watched = LastStage(observer.on_step)
+    passes = Passes(networks)
+    trainee.progress = watched = LastStage(passes.watching(observer.on_step))
     checkpoint, history = Checkpoint(folder / CHECKPOINT_FOLDER), History(folder / "history.jsonl")
-    done, seconds, peak = checkpoint.restore(trainee, device)
+    done, seconds, peak = checkpoint.restore(trainee, device, passes)
     lines = history.truncate(done)
     observer.on_start(folder, epochs, done)
     saved, cost = time.monotonic(), 0.0
     for epoch in range(done, epochs):
         began = time.perf_counter()
-        with explaining_memory(settings, device, watched, epoch):
+        with explaining_memory(settings, device, watched, epoch), passes.counting():
             numbers = trainee.train_epoch(epoch)
         took = time.perf_counter() - began
         seconds += took
@@ -83,12 +89,12 @@ def train_epochs(
         if (time.monotonic() - saved) * CHECKPOINT_SHARE >= cost or epoch == epochs - 1:
             saved = time.monotonic()
             peak = max(peak, peak_memory(device))
-            checkpoint.save(trainee, device, epoch + 1, seconds, peak)
+            checkpoint.save(trainee, device, epoch + 1, seconds, peak, passes)
             cost = time.monotonic() - saved
     latest = lines[-1] if lines else {}  # none where somebody removed the history
     last = {k: x for k, x in latest.items() if k not in ("epoch", "seconds") and x is not None and math.isfinite(x)}
     peak = max(peak, peak_memory(device))
-    return TrainingRecord(epochs=epochs, seconds=seconds, peak_memory_bytes=peak, last=last)
+    return TrainingRecord(epochs=epochs, seconds=seconds, peak_memory_bytes=peak, last=last, passes=passes.record())
 
 
 class LastStage:

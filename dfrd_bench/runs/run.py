@@ -134,9 +134,15 @@ def train(method: Method, prepared: Prepared, folder: Path, observer: Observer) 
     """
     from dfrd_bench.records.weights import write_weights
 
-    device, epochs = prepared.problem.device, prepared.config.epochs
+    problem, epochs = prepared.problem, prepared.config.epochs
     record = train_epochs(
-        method, epochs, settings=prepared.config.model_dump(), folder=folder, device=device, observer=observer
+        method,
+        epochs,
+        settings=prepared.config.model_dump(),
+        folder=folder,
+        device=problem.device,
+        observer=observer,
+        networks={"teacher": problem.teacher, "student": problem.student},
     )
     keep_samples(prepared, method, folder)
     return record, write_weights(folder / WEIGHTS_FILE, method.student)

@@ -94,6 +94,16 @@ class TestFinished:
         assert folder.name.endswith(record.spec.digest())
         assert record.dataset.test_images == tiny.FEW
 
+    def test_record_tells_what_it_asked_of_the_student(self, record: Record) -> None:
+        assert record.training is not None
+        assert record.training.passes is not None
+        passes, epochs, rounds = record.training.passes, 2, record.spec.config["synthesis_rounds"]
+        assert passes.student_steps == epochs * 2
+        batches = epochs * (
+            2 * (2 + 2) + rounds * 2
+        )  # steps, each of two for the attack and two for the loss; synthesis
+        assert passes.student_forward == passes.student_backward == 8 * batches
+
     def test_numbers_follow_from_the_predictions(self, finished: tuple[Path, tiny.Outcome], record: Record) -> None:
         predictions = load_predictions(only_run(finished[0]))
         hits = {name: p == predictions.labels for name, p in predictions.attacks.items()}

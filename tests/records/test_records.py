@@ -22,6 +22,7 @@ from dfrd_bench.records.schema import (
     EnvironmentRecord,
     EvaluationRecord,
     ExperimentSpec,
+    PassesRecord,
     Predictions,
     Record,
     TeacherRecord,
@@ -100,6 +101,24 @@ class TestRoundTrip:
             del attack["target_entropy"]
         path.write_text(json.dumps(content), encoding="utf-8")
         assert load_record(path.parent).evaluation.attacks["pgd20"].target_entropy is None
+
+    def test_a_record_from_before_the_passes_loads_and_stays_the_same_to_the_byte(self, tmp_path: Path) -> None:
+        path = saved(tmp_path / "run") / "record.json"
+        before = path.read_bytes()
+        assert b"passes" not in before
+        old = load_record(path.parent)
+        assert old.training is not None
+        assert old.training.passes is None
+        saved(path.parent, old)
+        assert path.read_bytes() == before
+
+    def test_passes_come_back_equal(self, tmp_path: Path) -> None:
+        passes = PassesRecord(
+            teacher_forward=4, teacher_backward=3, student_forward=2, student_backward=1, student_steps=None
+        )
+        training = TrainingRecord(epochs=2, seconds=1.5, peak_memory_bytes=10, last={}, passes=passes)
+        one = record().model_copy(update={"training": training})
+        assert load_record(saved(tmp_path / "run", one)) == one
 
     def test_stages_come_back_in_their_order_and_a_record_without_them_does_not_name_them(self, tmp_path: Path) -> None:
         one = record()

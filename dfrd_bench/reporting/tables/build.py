@@ -180,6 +180,7 @@ def _row(part: list[Record], settings: str, columns: Sequence[Column], unconvert
         seeds=tuple(record.spec.seed for record in part),
         cells={column: _cell(part, column) for column in columns},
         flattered=why_flattered(part),
+        records=tuple(part),
     )
 
 

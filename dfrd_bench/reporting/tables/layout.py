@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from dfrd_bench.records.schema import Record
 
 ATTACK_TITLES = {
     **{"clean": "Clean", "fgsm": "FGSM", "pgd20": "PGD-20", "pgd20x5": "PGD-20 ×5", "cw": "CW∞", "autoattack": "AA"},
@@ -102,6 +105,7 @@ class Row:
         seeds: the seeds of its runs, in order; none for a row that is not ours.
         origin: dataset, teacher and student where these are not the table's and the group's.
         source: which version of a paper its printed numbers are of; "" for a row without any.
+        records: what it was made of, by seed; none for a row that is not ours.
         flattered: what shows that the gradient attacks flatter it, see `flattered`; "" where nothing does.
     """
 
@@ -114,6 +118,7 @@ class Row:
     cells: dict[Column, Cell] = field(repr=False)
     origin: tuple[str, str, str] | None = None
     source: str = ""
+    records: tuple[Record, ...] = field(default=(), repr=False, compare=False)
     flattered: str = ""
 
     def uncertainty(self, column: Column) -> str:
@@ -143,6 +148,8 @@ class ResultTable:
         notes: what else a reader should know.
         tested: whether marks come from significance tests (a note says where they do not) or from the printed values.
         subject: what the title begins with.
+        part: what is shown of the results, for a table below another; "" for the papers' own.
+        below: smaller tables of the same rows, to be shown below.
         stages: columns that are not part of this table, but of a smaller one below it, see `with_stages`.
     """
 
@@ -156,6 +163,8 @@ class ResultTable:
     beside: str = ""
     tested: bool = False
     subject: str = "Robustness and class fairness"
+    part: str = ""
+    below: tuple[ResultTable, ...] = ()
     stages: tuple[Column, ...] = ()
 
     @property

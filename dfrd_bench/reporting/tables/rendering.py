@@ -8,7 +8,13 @@ from typing import Any
 
 from dfrd_bench.errors import unknown_name
 from dfrd_bench.reporting.escaping import escape_html, escape_latex, escape_markdown, printable
-from dfrd_bench.reporting.tables.layout import ATTACK_TITLES, METRIC_TITLES, Column, ResultTable, attack_title
+from dfrd_bench.reporting.tables.layout import (
+    ATTACK_TITLES,
+    METRIC_TITLES,
+    Column,
+    ResultTable,
+    attack_title,
+)
 from dfrd_bench.reporting.tables.markup import HTML, LATEX, MARKDOWN, label_cells, labels
 from dfrd_bench.reporting.tables.stages import with_stages
 from dfrd_bench.reporting.tables.terminal import plain_text
@@ -58,7 +64,7 @@ def to_latex(tables: Sequence[ResultTable]) -> str:
         tops += [rf"\multicolumn{{{per}}}{{c}}{{{escape_latex(attack_title(a))}}}" for a in table.attacks]
         titles = [""] * len(labels(table)) + [escape_latex(column.title) for column in table.columns]
         caption = " ".join([f"{escape_latex(table.title)}.", *LATEX.caption(table)])
-        part = f"-{table.attacks[0]}-stages" if table.columns[0].stage else ""
+        part = f"-{table.attacks[0]}-stages" if table.columns[0].stage else f" {table.part}".rstrip()
         name = re.sub(r"[^a-z0-9]+", "-", f"{table.dataset}-{table.teacher}{part}".lower())
         body = []
         for group in table.groups:
@@ -119,7 +125,8 @@ def to_csv(tables: Sequence[ResultTable]) -> str:
     A column `<attack>_<metric>` holds the mean over seeds and `<attack>_<metric>_std` the sample standard deviation,
     which is empty for a single seed; tables with intervals have `<attack>_<metric>_low` and `_high` too. Accuracies after the
     stages of an attack are `<attack>_after_<stage>`. A number is empty where it is undefined or was not run. `flattered` says
-    whether the gradient attacks flatter the row. Beside a paper's table, `source` says which version of the paper printed a row.
+    whether the gradient attacks flatter the row. Beside a paper's table, `source` says which version of the paper printed a
+    row. Columns of the tables below come last.
     """
     import pandas as pd
 
@@ -127,6 +134,7 @@ def to_csv(tables: Sequence[ResultTable]) -> str:
     attacks = [*ATTACK_TITLES, *sorted({column.attack for column in found} - set(ATTACK_TITLES))]
     metrics = [*METRIC_TITLES, *(column.metric for column in found if column.stage)]
     columns = sorted(found, key=lambda c: (attacks.index(c.attack), metrics.index(c.metric)))
+    columns += dict.fromkeys(column for table in tables for part in table.below for column in part.columns)
     endings = ["", "_std"]
     if any(cell.interval for table in tables for row in table.rows for cell in row.cells.values()):
         endings += ["_low", "_high"]
@@ -137,21 +145,14 @@ def to_csv(tables: Sequence[ResultTable]) -> str:
         for group in table.groups:
             for row in group.rows:
                 whose = row.origin or (table.dataset, table.teacher, group.student)
-                values = (
-                    *whose,
-                    row.kind,
-                    row.method,
-                    row.variant,
-                    row.settings,
-                    len(row.seeds),
-                    bool(row.flattered),
-                    row.source,
-                )
+                values = (*whose, row.kind, row.method, row.variant, row.settings, len(row.seeds), bool(row.flattered))
                 cells: dict[str, Any] = {}
                 for c, cell in row.cells.items():
                     numbers = (cell.mean, cell.std, *(cell.interval or (None, None)))
                     cells |= {c.key + ending: value for ending, value in zip(endings, numbers, strict=False)}
-                rows.append(dict(zip(names, values, strict=False)) | cells)  # the last, the source, if it has a name
+                rows.append(
+                    dict(zip(names, (*values, row.source), strict=False)) | cells
+                )  # the source if it has a name
     header = names + [column.key + ending for column in columns for ending in endings]
     return pd.DataFrame(rows, columns=header).to_csv(index=False)
 

@@ -48,6 +48,7 @@ def with_stages(tables: Iterable[ResultTable]) -> Iterator[ResultTable]:
         yield table
         for attack in dict.fromkeys(column.attack for column in table.stages):
             yield _stage_table(table, attack)
+        yield from table.below
 
 
 def _stage_table(table: ResultTable, attack: str) -> ResultTable:
@@ -61,6 +62,7 @@ def _stage_table(table: ResultTable, attack: str) -> ResultTable:
         columns=columns,
         groups=tuple(group for group in groups if group.rows),
         stages=(),
+        below=(),
         legend=(
             "Accuracy (%) after each stage, in the order in which they ran: each attacks the images that are still standing, and "
             f"the last leaves the accuracy under {attack_title(attack)} itself.{absent}",
