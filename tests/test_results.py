@@ -58,7 +58,11 @@ class TestCommitted:
     def test_folder_is_the_one_its_spec_names(self, folder: Path) -> None:
         spec = load_record(folder).spec
         beside_weights = teacher_folder(RESULTS / "teachers" / spec.teacher.name.removeprefix("checkpoint:"))
-        assert folder in (spec.folder(RESULTS), spec.folder(RESULTS / "cifar10-jpeg"), beside_weights)
+        assert folder in (
+            spec.folder(RESULTS),
+            *(spec.folder(RESULTS / part) for part in ("cifar10-jpeg", "corrections")),
+            beside_weights,
+        )
 
 
 def test_committed_runs_break_no_rule_of_arithmetic_and_share_teacher_and_images() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from table_records import make_record
@@ -232,6 +233,25 @@ def test_different_hyperparameters_are_never_averaged() -> None:
     for labels in ([row.label for row in many.rows], [row.label for row in alike.rows]):
         assert len(set(labels)) == 2
         assert all(label.startswith("FERD (settings ") for label in labels)
+
+
+def made_by(version: str, **record: Any) -> Record:
+    """A record of another version of the harness."""
+    made = make_record(pgd(0.5), **record)
+    return made.model_copy(update={"spec": made.spec.model_copy(update={"provider": f"dfrd-bench {version}"})})
+
+
+def test_runs_of_two_versions_are_told_apart_by_the_version_however_much_their_settings_differ() -> None:
+    older, newer = made_by("0.1.0", config={"a": 1}), made_by("9.0", config={"a": 2, "b": 3, "c": 4})
+    assert {row.label for row in only(older, newer).rows} == {"FERD (dfrd-bench 0.1.0)", "FERD (dfrd-bench 9.0)"}
+
+
+def test_runs_made_before_their_method_was_corrected_are_named() -> None:
+    table = only(made_by("0.1.0"), made_by("9.0", method="fast"))
+    (warning,) = table.warnings
+    assert warning.startswith("Superseded, made before the methods were corrected")
+    assert warning.endswith(": FERD on wrn-10-1.")
+    assert only(made_by("9.0")).warnings == ()
 
 
 def test_a_run_found_twice_counts_once() -> None:

@@ -152,8 +152,11 @@ def settings_of(spec: ExperimentSpec) -> str:
 def distinguish(specs: Sequence[ExperimentSpec]) -> list[str]:
     """A short text per setting that tells it from the others; empty if there is only one.
 
-    Example: ["epochs=30", "epochs=220"]; where that would be long or ambiguous, the digest of a run.
+    Example: ["epochs=30", "epochs=220"], or the providers where these tell them all apart, as another version may have other
+    settings altogether; where that would be long or ambiguous, the digest of a run.
     """
+    if len(specs) > 1 and len(providers := {spec.provider: None for spec in specs}) == len(specs):
+        return list(providers)
     flat = [_flat(spec) for spec in specs]
     names = sorted({name for settings in flat for name in settings})
     differing = [name for name in names if len({json.dumps(settings.get(name)) for settings in flat}) > 1]
