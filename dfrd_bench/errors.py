@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 
 # how the CPU's allocator, CUDA, and cuBLAS and cuDNN say it
-OUT_OF_MEMORY = ("not enough memory", "out of memory", "status_alloc_failed")
+OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "status_alloc_failed")
 
 NEAREST = 3  # names to offer for a wrong one
 BEGINNING = 3  # letters after which a name that goes on is meant

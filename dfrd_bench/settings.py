@@ -12,6 +12,38 @@ from dfrd_bench.errors import DfrdBenchError, unknown_name
 M = TypeVar("M")
 
 
+def from_yaml(text: str, where: str) -> Any:
+    """What a text says in YAML: plain values, lists and mappings, without anchors, which could make it endless.
+
+    Args:
+        text: YAML; JSON is such text.
+        where: whose it is, for the message.
+
+    Raises:
+        DfrdBenchError: it cannot be read.
+    """
+    import yaml
+
+    class Plain(yaml.SafeLoader):
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                raise yaml.YAMLError("anchors and aliases are not taken")
+            return super().compose_node(parent, index)
+
+    try:
+        return yaml.load(text, Plain)
+    except yaml.YAMLError as error:
+        raise DfrdBenchError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
+    except (
+        ValueError,
+        KeyError,
+        AttributeError,
+        TypeError,
+        RecursionError,
+    ) as error:  # a date that is none, 5,000 brackets
+        raise DfrdBenchError(f"{where} is not YAML that can be read: {type(error).__name__}.") from error
+
+
 def number(value: Any) -> Any:
     """What YAML 1.1 made of a user's value: it reads 1e-3 as text, and a user means a number."""
     if isinstance(value, str):

@@ -27,7 +27,10 @@ Examples:
     click.option("--teacher", metavar="NAME", help="Evaluate this teacher instead."),
     options.teacher_arch,
     options.architecture("Architecture of a weights file (see `list students`)."),
-    *options.IMAGES,
+    click.option(
+        "--dataset", metavar="NAME", help="See `list datasets`; digits, or what the run's record names, by default."
+    ),
+    *options.IMAGES[1:],
     *options.MEASURING,
     options.results,
 )

@@ -77,12 +77,15 @@ def curve(
     takes all images for one class), and what it leaves at the run's ε is not to be trusted either.
     """
     from dfrd_bench.cli.progress import watching
+    from dfrd_bench.records.files import check_writable
     from dfrd_bench.records.store import load_record
-    from dfrd_bench.reporting.figures.confusion import save_figure
+    from dfrd_bench.reporting.figures.confusion import picture_format, save_figure
     from dfrd_bench.reporting.figures.curve import CURVE_FILE, curve_figure
     from dfrd_bench.runs.sweep import sweep_run
 
     record, target = load_record(run), output or run / CURVE_FILE
+    picture_format(target)  # what is wrong with it is said now, not after the attacks
+    check_writable(target)
     with watching(quiet) as observer:
         found = sweep_run(run, attack=attack, dataset=dataset, data_dir=data_dir, device=device, observer=observer)
     _print_curve(found)

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from dfrd_bench.attacks import STANDARD_ATTACKS
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.runs.request import Request, read_request, requested
-from dfrd_bench.settings import number
+from dfrd_bench.settings import from_yaml, number
 
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -54,7 +54,9 @@ NETWORKS: tuple[Option, ...] = (
         "--preset", default="default", show_default=True, help="Budget: default, quick, paper, or cpu (not for digits)."
     ),
     precision,
-    click.option("--compile", is_flag=True, help="Compile the student with torch.compile: for long runs on a GPU."),
+    click.option(
+        "--compile/--no-compile", help="Compile the student with torch.compile: for long runs on a GPU.", default=False
+    ),
 )
 """What learns from what, and for how long."""
 
@@ -97,7 +99,7 @@ def request(*options: Option) -> Option:
         @functools.wraps(command)
         def with_request(**values: Any) -> Any:
             context = click.get_current_context()
-            owner = f"dfrd-bench {context.command_path.partition(' ')[2]}"
+            owner = _called(context)
             said = {name: values.pop(name) for name in [*values] if name in Request.__dataclass_fields__}
             given = {n: v for n, v in said.items() if context.get_parameter_source(n) is not ParameterSource.DEFAULT}
             if "settings" in given:
@@ -106,6 +108,8 @@ def request(*options: Option) -> Option:
                 found = read_request(file).to_dict()
                 if useless := [name for name in found if name not in said]:
                     raise DfrdBenchError(f"{file}: {useless[0]} is of no use to `{owner}`.")
+                for name in given.get("settings", {}):
+                    found.pop(name, None)  # --set epochs=1 over the file's `epochs: 3`
                 merged = {**found.get("settings", {}), **given.get("settings", {})}
                 given = {**found, **given, **({"settings": merged} if merged else {})}
             return command(request=requested(given, owner), **values)
@@ -117,21 +121,24 @@ def request(*options: Option) -> Option:
     return decorated
 
 
+def _called(context: click.Context) -> str:
+    """A command as users type it, however the program was started."""
+    return f"{_called(context.parent)} {context.info_name}" if context.parent else "dfrd-bench"
+
+
 def parse_settings(pairs: Sequence[str]) -> dict[str, Any]:
     """`name=value` texts to values by name; values are read as YAML scalars (0.5, true, null, softmax).
 
     Raises:
         DfrdBenchError: a text without a name or a value.
     """
-    import yaml
-
     values: dict[str, Any] = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator or not name.strip():
             raise DfrdBenchError(f"--set takes name=value, not {pair!r}.")
         try:
-            values[name.strip()] = number(yaml.safe_load(value))
-        except yaml.YAMLError as error:
+            values[name.strip()] = number(from_yaml(value, pair))
+        except DfrdBenchError as error:
             raise DfrdBenchError(f"--set {pair!r}: the value cannot be read.") from error
     return values

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import click
 
+from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.registry import METHODS
+
 EPILOG = """
 \b
 Examples:
@@ -28,12 +31,16 @@ def show(method: str, dataset: str | None, as_json: bool, as_config: bool) -> No
     if as_config:
         _show_config(Path(method), as_json)
         return
+    if method not in METHODS.names() and (Path(method) / "record.json").exists():
+        raise DfrdBenchError(
+            f"{method} is a run: give --as-config too, or look at its numbers with `dfrd-bench table`."
+        )
     from rich.markup import escape
     from rich.table import Table
 
     from dfrd_bench.cli.printing import console
     from dfrd_bench.datasets.base import open_dataset
-    from dfrd_bench.registry import METHODS, first_line
+    from dfrd_bench.registry import first_line
     from dfrd_bench.runs.preparation import budget_of
     from dfrd_bench.settings import validated
 

@@ -106,10 +106,10 @@ def table(
         raise DfrdBenchError("Only teachers were evaluated here, no student. Add --teacher to show them.")
     if rows is not None:
         tables = [replace(result, subject=rows.title) for result in tables]
-    if printed is not None:
-        tables = [beside(result, printed) for result in tables]
     if cost:
         tables = [with_cost(result) for result in tables]
+    if printed is not None:
+        tables = [beside(result, printed) for result in tables]
     if style == "csv":  # the one format without room for them
         for warning in (text for result in with_stages(tables) for text in result.warnings):
             click.echo(f"Warning: {warning}", err=True)

@@ -29,7 +29,8 @@ SHARED_PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 """Where nothing else is sensible: the papers' budget, a tenth of it, and a hundredth of its steps on smaller batches.
 
-All methods make as many images and take as many synthesis steps: a shorter preset has more rounds of fewer steps.
+But for the papers' own, all methods make as many images and take as many synthesis steps: a shorter preset has more
+rounds of fewer steps.
 """
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.settings import from_yaml
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -79,14 +80,11 @@ def read_mapping(path: Path | Traversable) -> dict[str, Any]:
     Raises:
         DfrdBenchError: the file cannot be read, or is not YAML, or says something else.
     """
-    import yaml
-
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
         raise DfrdBenchError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
-    except yaml.YAMLError as error:
-        raise DfrdBenchError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    content = from_yaml(text, str(path))
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise DfrdBenchError(f"{path} does not say names and values, as in `seed: 1`.")
     return content

@@ -8,7 +8,10 @@ from dataclasses import replace
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.records.suites import Suite
+from dfrd_bench.runs.preparation import SEEDS
 from dfrd_bench.runs.request import Request
+
+MANY = 1_000  # seeds that somebody may mean
 
 
 def planned(suite: Suite, seeds: Sequence[int], request: Request) -> list[Request]:
@@ -26,13 +29,14 @@ def check_suite(suite: Suite, request: Request) -> None:
     """
     from dfrd_bench.datasets.base import open_dataset
     from dfrd_bench.registry import ATTACKS, METHODS, STUDENTS
-    from dfrd_bench.runs.preparation import resolve_config, teacher_of
+    from dfrd_bench.runs.preparation import check_training, resolve_config, teacher_of
     from dfrd_bench.teachers.base import teacher_source
 
     data = open_dataset(**request.images)
     ATTACKS.select(request.attacks)
     STUDENTS.get(request.student or data.default_student)
     teacher_source(request.teacher or teacher_of(data), data.task)
+    check_training(request)
     for run in planned(suite, [request.seed], request):
         resolve_config(run, METHODS.get(str(run.method)), data)
 
@@ -58,6 +62,12 @@ def parse_seeds(text: str) -> Sequence[int]:
     try:
         for part in filter(None, (part.strip() for part in text.split(","))):
             first, _, last = part.partition("-")
+            if int(last or first) >= SEEDS:
+                raise DfrdBenchError(f"A seed must lie in 0 … {SEEDS - 1}, and {last or first} does not.")
+            if int(last or first) - int(first) >= MANY:
+                raise DfrdBenchError(
+                    f"{part} are {int(last) - int(first) + 1:,} seeds: at most {MANY:,} can be made at once."
+                )
             seeds.update(dict.fromkeys(range(int(first), int(last or first) + 1)))
     except ValueError as error:
         raise DfrdBenchError(f"Seeds are numbers like 0,1,2 or a range like 0-2, not {text!r}.") from error

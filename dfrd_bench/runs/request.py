@@ -17,14 +17,30 @@ from dfrd_bench.settings import number, validated
 
 
 def names(text: Any) -> Any:
-    """A comma-separated list as its parts, without blanks and repetitions; anything else as it is."""
-    if not isinstance(text, str):
+    """A comma-separated text, or a list of texts, as its parts, without blanks and repetitions; anything else as it is."""
+    parts = text.split(",") if isinstance(text, str) else text
+    if not isinstance(parts, (list, tuple)) or not all(isinstance(part, str) for part in parts):
         return text
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
 
 
 def _numbers(settings: Any) -> Any:
-    return {name: number(value) for name, value in settings.items()} if isinstance(settings, Mapping) else settings
+    """Values of hyper-parameters: single ones, or lists of such."""
+    if not isinstance(settings, Mapping):
+        return settings
+    for name, value in settings.items():
+        if any(
+            isinstance(part, (list, tuple, dict)) for part in (value if isinstance(value, (list, tuple)) else [value])
+        ):
+            raise ValueError(f"should have single values or lists of them, and {name} has neither")
+    return {name: number(value) for name, value in settings.items()}
+
+
+def _text(path: Any) -> Any:
+    return str(path) if isinstance(path, Path) else path
+
+
+Place = Annotated[str, BeforeValidator(_text)]
 
 
 @dataclass(frozen=True)
@@ -62,11 +78,11 @@ class Request:
     step: float | None = None
     precision: PrecisionName = "fp32"
     device: str = "auto"
-    data_dir: str | Path | None = None
+    data_dir: Place | None = None
     test_images: int | None = None
     compile: bool = False
     attacks: Annotated[tuple[str, ...], BeforeValidator(names)] = STANDARD_ATTACKS
-    results: str | Path = "results"
+    results: Place = "results"
 
     @property
     def images(self) -> dict[str, Any]:
@@ -80,7 +96,7 @@ class Request:
         """What is asked for beside the defaults, as JSON and YAML can say it; `requested` makes the request of it again."""
         usual = asdict(Request())
         asked = {name: value for name, value in asdict(self).items() if value != usual[name]}
-        plain: dict[str, Any] = json.loads(json.dumps(asked, default=str))
+        plain: dict[str, Any] = json.loads(json.dumps(asked))
         return plain
 
 

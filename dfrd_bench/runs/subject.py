@@ -12,6 +12,7 @@ from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.problem import DatasetInfo, Precision
 from dfrd_bench.records.schema import Record
 from dfrd_bench.records.store import RECORD_FILE, TEACHER_SUFFIX, WEIGHTS_FILE
+from dfrd_bench.registry import METHODS
 from dfrd_bench.runs.request import Request
 
 if TYPE_CHECKING:
@@ -103,6 +104,11 @@ def request_again(record: Record) -> tuple[Request, list[str]]:
     takes_one = teacher_source(spec.teacher.name, info.name).takes_architecture
     if spec.teacher.name.startswith("checkpoint:"):
         unknown.append(f"teacher: say where that file is; its sha256 is {spec.teacher.sha256}.")
+    here = METHODS.distribution(spec.method)
+    if spec.provider != here:
+        unknown.append(
+            f"made with {spec.provider}, this is {here}: settings that it did not have take today's defaults."
+        )
     preset = spec.variant.partition("+")[0]
     return replace(
         request,

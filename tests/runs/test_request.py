@@ -145,7 +145,8 @@ def test_a_record_gives_a_request_that_can_be_written(folder: Path) -> None:
         return
     found, unknown = request_again(record)
     assert requested(json.loads(json.dumps(found.to_dict()))) == found
-    assert bool(unknown) == ("cifar10-jpeg" in str(folder))
+    own = [line for line in unknown if line.startswith(("dataset:", "teacher:"))]
+    assert len(own) == (2 if "cifar10-jpeg" in str(folder) else 0)
 
 
 @pytest.mark.parametrize(
@@ -193,3 +194,71 @@ def test_a_suite_is_its_rows_with_every_seed_and_nothing_else_changed() -> None:
         "ferd gamma=0.1 seed=0",
     ]
     assert {(request.dataset, request.preset) for request in found} == {("svhn", "quick")}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seed: 2020-13-45",
+        "seed: !!int foo",
+        "seed: !!bool foo",
+        "seed: !!timestamp foo",
+        "seed: " + 5000 * "9",
+        "method: " + 5000 * "[",
+        "settings: &s {gamma: *s}",
+        "a: &a [x, x]\nsettings: {gamma: *a}",
+        "settings: {gamma: {deep: 1}}",
+        "settings: {gamma: [[1]]}",
+        "results: null",
+        "attacks: 3",
+        "!!python/object/apply:os.system ['true']",
+    ],
+    ids=lambda text: text[:24],
+)
+def test_whatever_stands_in_the_file_it_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("r.yaml").write_text(text)
+    outcome = tiny.command("run", "--method", "ferd", "--config", "r.yaml", "--dry-run")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("Error: ")
+    assert len(outcome.err.splitlines()) == 1
+
+
+class TestPrecedence:
+    """What is given on the command line goes before the file, in whichever of its two spellings either has it."""
+
+    def asked(self, monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> Request:
+        found: list[Request] = []
+
+        def fulfil(request: Request, *_: object, **__: object) -> None:
+            found.append(request)
+            raise DfrdBenchError("enough")
+
+        monkeypatch.setattr("dfrd_bench.runs.run.fulfil", fulfil)
+        assert tiny.command("run", *words).err == "Error: enough\n"
+        return found[0]
+
+    def test_a_setting_goes_before_the_field_of_its_name(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "r.yaml").write_text("method: ferd\nepochs: 3\n")
+        found = self.asked(monkeypatch, "--config", tmp_path / "r.yaml", "--set", "epochs=1")
+        assert (found.epochs, found.settings) == (None, {"epochs": 1})
+
+    def test_a_switch_can_be_turned_back(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "r.yaml").write_text("method: ferd\ncompile: true\n")
+        assert self.asked(monkeypatch, "--config", tmp_path / "r.yaml").compile
+        assert not self.asked(monkeypatch, "--config", tmp_path / "r.yaml", "--no-compile").compile
+
+
+def test_a_run_of_another_version_says_that_it_is_one() -> None:
+    (folder,) = (path for path in COMMITTED if path.name.startswith("default-seed1-6022cc0c"))
+    shown = tiny.command("show", folder, "--as-config").out
+    assert shown.startswith("# made with dfrd-bench 0.1.0, this is dfrd-bench ")
+
+
+def test_a_run_without_as_config_is_told_what_to_give() -> None:
+    assert "give --as-config too" in tiny.command("show", COMMITTED[0]).err
+
+
+def test_seeds_nobody_means_are_refused_at_once() -> None:
+    for seeds, said in (("0-99999999999", "must lie in"), ("0-4000000000", "at most 1,000")):
+        assert said in tiny.command("suite", "main", "--seeds", seeds, "--dry-run").err

@@ -74,12 +74,23 @@ def save_figure(figure: Any, path: Path) -> None:
     Raises:
         DfrdBenchError: there is no such format, or the file cannot be written.
     """
-    ending, buffer = path.suffix.removeprefix(".").lower() or "png", io.BytesIO()
-    known = figure.canvas.get_supported_filetypes()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=picture_format(path), dpi=DOTS_PER_INCH)
+    write_atomically(path, buffer.getvalue())
+
+
+def picture_format(path: Path) -> str:
+    """The format that a file's ending names, PNG without one.
+
+    Raises:
+        DfrdBenchError: there is no such format.
+    """
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    ending, known = path.suffix.removeprefix(".").lower() or "png", FigureCanvasBase.get_supported_filetypes()
     if ending not in known:
         raise unknown_name("picture format", ending, known)
-    figure.savefig(buffer, format=ending, dpi=DOTS_PER_INCH)
-    write_atomically(path, buffer.getvalue())
+    return ending
 
 
 def _draw_matrix(axis: Any, result: AttackRecord, title: str) -> None:

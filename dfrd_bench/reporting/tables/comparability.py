@@ -28,6 +28,7 @@ OWN_IMAGES = (
 FIRST_IMAGES = "Only the first {each} test images of each class are used: not comparable with numbers on all of them."
 SUPERSEDED = {
     "dfrd-bench 0.1.0": "made before the methods were corrected (docs/reproducibility.md, What version 0.2.0 corrected)",
+    "dfrd-bench 0.2.0": "made before the presets gave every method the same (docs/reproducibility.md, What a preset gives)",
 }
 """Why runs of an older provider are no longer what their method gives."""
 SHOWN_SETTINGS = 2
