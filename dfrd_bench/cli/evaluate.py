@@ -53,6 +53,10 @@ def evaluate(target: str | None, request: Request, quiet: bool) -> None:
         raise DfrdBenchError(
             "A run's record names its test images and its architecture: leave --test-images and --arch out."
         )
+    if request.teacher_arch is not None and request.teacher is None:
+        raise DfrdBenchError("--teacher-arch is the architecture of --teacher checkpoint:PATH, which is not given.")
+    if request.student is not None and target is None:
+        raise DfrdBenchError("--arch is the architecture of a weights file: for a teacher give --teacher-arch.")
     where = None if target is None or not is_run else Path(target)
     with watching(quiet) as observer:
         common: dict[str, Any] = {"attacks": request.attacks, "device": request.device, "observer": observer}

@@ -95,6 +95,14 @@ BAD_VALUES = {
     "verify-without-rerun": (("verify", RECORDED, "--attacks", "clean"), "give --rerun too"),
     "verify-attack": (("verify", RECORDED, "--rerun", "--attacks", "clean,pgd2"), "Unknown attack 'pgd2'"),
     "verify-one-of-two": (("verify", RECORDED, "nowhere"), "There is no record below nowhere"),
+    "teacher-arch-of-a-run": (
+        ("evaluate", RECORDED, "--teacher-arch", "x", "--attacks", "clean"),
+        "--teacher-arch is the architecture of --teacher checkpoint:PATH",
+    ),
+    "arch-of-a-teacher": (
+        ("evaluate", "--teacher", "digits-wrn-10-2", "--arch", "x"),
+        "for a teacher give --teacher-arch",
+    ),
     "architecture-of-a-run": (("evaluate", RECORDED, "--arch", "wrn-10-2"), "leave --test-images and --arch out"),
     "dataset-of-a-run": (
         ("evaluate", RECORDED, "--dataset", "cifar10", "--attacks", "clean"),
