@@ -115,7 +115,7 @@ def _print_curve(found: Curve) -> None:
     if not found.reaches_zero:
         click.echo(
             f"Warning: under {title} the accuracy does not fall to 0: {100 * found.points[-1].average:.2f} % are right even at "
-            "ε = 1, where any image can become any other. Gradients are hidden from this attack, or the network takes all images "
-            "for one class.",
+            "ε = 1, where any image can become any other. Gradients are hidden from it, its steps do not get there, or the "
+            "network takes all images for one class.",
             err=True,
         )

@@ -93,16 +93,14 @@ def accuracy_curve(
         on_level: told how it goes: ε, images done, images in all, accuracy so far.
 
     Raises:
-        DfrdBenchError: the attack says of no ball that it keeps within it, or of no steps that it takes them: one step that
-            leaves something shows no hidden gradients, and AutoAttack at every ε would take hours.
+        DfrdBenchError: the attack says of no ball that it keeps within it, or of no steps that it takes: AutoAttack at
+            every ε would take hours.
     """
     parameters = attack.parameters(ThreatModel(eps=eps, step=eps / FIRST_PART))
     if parameters.get("eps") != eps:
         raise DfrdBenchError(f"{name} does not keep within a given ε, so there is no curve to draw: take e.g. pgd20.")
-    if parameters.get("steps", 1) < 2:
-        raise DfrdBenchError(
-            f"{name} does not go there in steps, so a curve of it would tell nothing: take e.g. pgd20."
-        )
+    if "steps" not in parameters:
+        raise DfrdBenchError(f"{name} is no attack of a few steps: at every ε it would take too long. Take e.g. pgd20.")
     points: list[Point] = []
     said: list[str] = []
 

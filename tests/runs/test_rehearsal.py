@@ -98,7 +98,7 @@ def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
 
 
 def test_a_method_that_reports_no_stage_is_one_stage(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"batch_size": 4, "distillation_steps": 12}
+    settings = {"batch_size": 4, "distillation_steps": 12, "generator_steps": 1}
     whole = rehearse(prepare(Request("zskt", settings=settings))).stages["distill"]
     prepared = prepare(Request("zskt", settings=settings))
     told = prepared.method_class.train_epoch
