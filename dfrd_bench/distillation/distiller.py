@@ -84,14 +84,18 @@ class Distiller(Method):
         """How the student learns from a batch: RSLAD on its own adversarial examples, or plainly without the conversion."""
         if not self.recipe.conversion:
             return PlainDistillation(self.recipe.temperature)
-        adversary = DivergenceAdversary(
+        loss = partial(rslad, adversarial_weight=self.recipe.adversarial_weight, reduction=self.recipe.reduction)
+        return RobustDistillation(self.adversary(), loss)
+
+    def adversary(self, gamma: float = 0.0) -> DivergenceAdversary:
+        """The recipe's adversary; γ is the weight of its uniform-target term."""
+        return DivergenceAdversary(
             problem=self.problem,
             steps=self.recipe.attack_steps,
             step=self.recipe.attack_step,
+            gamma=gamma,
             start=self.recipe.attack_start,
         )
-        loss = partial(rslad, adversarial_weight=self.recipe.adversarial_weight, reduction=self.recipe.reduction)
-        return RobustDistillation(adversary, loss)
 
     def augment(self, images: Tensor) -> Tensor:
         """Random crop and flip, image by image; differentiable in the images [N, C, H, W]."""

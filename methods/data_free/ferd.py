@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dfrd_bench.distillation.adversaries import DivergenceAdversary
 from dfrd_bench.distillation.agreement import Agreement
 from dfrd_bench.distillation.batchnorm import BatchNormStatistics
 from dfrd_bench.distillation.bottleneck import Bottleneck, Ceiling, Noise, Penalty, Variance
@@ -179,9 +178,7 @@ class FERD(SynthesizeThenDistill):
         if not c.conversion:
             return super().make_distillation()
         gamma = c.gamma if c.utae else 0.0
-        ascent = DivergenceAdversary(
-            problem=self.problem, steps=c.attack_steps, step=c.attack_step, gamma=gamma, start=c.attack_start
-        )
+        ascent = self.adversary(gamma)
 
         def attack(student: nn.Module, x: Tensor, teacher_logits: Tensor, generator: torch.Generator) -> Tensor:
             attacked = student if c.attack_model == "student" else self.problem.teacher
