@@ -10,6 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 from dfrd_bench.errors import DfrdBenchError, unknown_name
 
 M = TypeVar("M")
+LONGEST = 160  # characters of a value that a message repeats
+WHOLE_BITS = 63  # that a whole number may have anywhere below
 
 
 def from_yaml(text: str, where: str) -> Any:
@@ -34,14 +36,11 @@ def from_yaml(text: str, where: str) -> Any:
         return yaml.load(text, Plain)
     except yaml.YAMLError as error:
         raise DfrdBenchError(f"{where} is not YAML: {' '.join(str(error).split())}") from error
-    except (
-        ValueError,
-        KeyError,
-        AttributeError,
-        TypeError,
-        RecursionError,
-    ) as error:  # a date that is none, 5,000 brackets
-        raise DfrdBenchError(f"{where} is not YAML that can be read: {type(error).__name__}.") from error
+    except RecursionError as error:
+        raise DfrdBenchError(f"{where} is not YAML that can be read: it is nested too deeply.") from error
+    except Exception as error:  # a date that is none, `!!bool x`, a number of 5,000 digits
+        reason = " ".join(str(error).split())[:100].rstrip(".")
+        raise DfrdBenchError(f"{where} is not YAML that can be read: {type(error).__name__}: {reason}.") from error
 
 
 def number(value: Any) -> Any:
@@ -85,6 +84,9 @@ def validated(model: type[M], values: Mapping[str, Any], owner: str, kind: str =
     """
     known = getattr(model, "model_fields", None) or getattr(model, "__dataclass_fields__", {})
     check_names(f"{kind} of {owner}", values, known)
+    for name, value in values.items():
+        if isinstance(value, int) and value.bit_length() > WHOLE_BITS:
+            raise DfrdBenchError(f"Bad value for {owner}: {name} has more than {WHOLE_BITS} bits.")
     try:
         return TypeAdapter(model).validate_python(dict(values))
     except ValidationError as error:
@@ -95,4 +97,13 @@ def validated(model: type[M], values: Mapping[str, Any], owner: str, kind: str =
 def _describe(detail: Any) -> str:
     name = ".".join(str(part) for part in detail["loc"]) or "value"
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
-    return f"{name} = {detail['input']!r} {message}"
+    return f"{name} = {_shown(detail['input'])} {message}"
+
+
+def _shown(value: Any) -> str:
+    """A value for a message, however large it is."""
+    try:
+        text = repr(value)
+    except ValueError:  # a number of thousands of digits somewhere in it
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -23,7 +23,7 @@ def samples(run: Path, columns: int, rows: int, output: Path | None) -> None:
     from dfrd_bench.records.store import load_record
     from dfrd_bench.reporting.figures.samples import PICTURE_FILE, draw_samples, load_samples
 
-    names = load_record(run).dataset.info.class_names
+    info = load_record(run).dataset.info
     target = output or run / PICTURE_FILE
-    draw_samples(load_samples(run), names, target, columns=columns, rows=rows)
+    draw_samples(load_samples(run, info), info.class_names, target, columns=columns, rows=rows)
     click.echo(target)

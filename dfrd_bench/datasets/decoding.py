@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import math
+import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.observer import OnStep
+from dfrd_bench.records.arrays import quiet
+from dfrd_bench.records.reading import MIB, brief
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +19,11 @@ if TYPE_CHECKING:
     from PIL import Image
     from torch import Tensor
 
+FORMATS = ("PNG", "JPEG", "BMP", "PPM", "WEBP", "TIFF")  # of Pillow's many, some of which start other programs
 CHANNELS = {"L": 1, "RGB": 3}  # by Pillow's mode
+LARGEST_FILE = 64 * MIB
+LARGEST_SIDE = 4096  # pixels
+SIXTEEN = re.compile(r"(?<!BGR);16")  # in Pillow's raw modes: "RGB;16B"; a BMP's "BGR;16" is 5, 6 and 5 bits
 STEP = 500  # images between two words about progress
 
 
@@ -25,7 +33,7 @@ def look(data: bytes, name: str) -> tuple[str, tuple[int, int, int]]:
     Raises:
         DfrdBenchError: it is no image, or neither RGB nor greyscale.
     """
-    with _opened(data, name) as image:
+    with quiet(), _opened(data, name) as image:
         return image.mode, _shape(image, name)
 
 
@@ -70,17 +78,17 @@ def _pixels(data: bytes, name: str, shape: tuple[int, int, int], to_rgb: bool) -
     """[C, H, W] of one file."""
     import numpy as np
 
-    with _opened(data, name) as opened:
+    with quiet(), _opened(data, name) as image:
+        if (found := (3, image.height, image.width) if to_rgb else _shape(image, name)) != shape:
+            raise DfrdBenchError(
+                f"All images must have one size and mode: {name} is {_words(found)}, the first is {_words(shape)}."
+            )
         try:
-            image = opened.convert("RGB") if to_rgb else opened
-            pixels = np.asarray(image)  # decodes: [H, W] or [H, W, C]
-        except (OSError, SyntaxError, ValueError) as error:
-            raise DfrdBenchError(f"The image {name} is damaged: {error}.") from error
-        found = _shape(image, name)
-    if found != shape:
-        raise DfrdBenchError(
-            f"All images must have one size and mode: {name} is {_words(found)}, the first is {_words(shape)}."
-        )
+            pixels = np.asarray(image.convert("RGB") if to_rgb else image)  # decodes: [H, W] or [H, W, C]
+        except Exception as error:  # a damaged file raises nearly anything
+            raise DfrdBenchError(f"The image {name} is damaged: {brief(error)}.") from error
+    if pixels.dtype != np.uint8 or pixels.size != math.prod(shape):  # a file that grew in decoding
+        raise DfrdBenchError(f"The image {name} is damaged: it does not hold what its header says.")
     return pixels.reshape(shape[1], shape[2], shape[0]).transpose(2, 0, 1)
 
 
@@ -88,15 +96,31 @@ def _opened(data: bytes, name: str) -> Image.Image:
     from PIL import Image
 
     try:
-        return Image.open(io.BytesIO(data))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DfrdBenchError(f"{name} is not an image that can be read.") from error
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Exception as error:  # a damaged file raises nearly anything
+        raise DfrdBenchError(f"{name} is not an image that can be read ({', '.join(FORMATS)}).") from error
+    if max(image.size) > LARGEST_SIDE:
+        raise DfrdBenchError(f"{name} is {image.width}×{image.height} pixels: at most {LARGEST_SIDE} a side are read.")
+    return image
 
 
 def _shape(image: Image.Image, name: str) -> tuple[int, int, int]:
-    if image.mode not in CHANNELS:
-        raise DfrdBenchError(f"{name} has mode {image.mode}: convert it to RGB or greyscale (L) with 8 bits.")
+    if image.mode not in CHANNELS or _deep(image):
+        mode = f"{image.mode} with 16 bits" if image.mode in CHANNELS else image.mode
+        raise DfrdBenchError(f"{name} has mode {mode}: convert it to RGB or greyscale (L) with 8 bits.")
     return CHANNELS[image.mode], image.height, image.width
+
+
+def _deep(image: Image.Image) -> bool:
+    """Whether the file has more than 8 bits per channel, of which Pillow's RGB keeps eight."""
+    bits = getattr(image, "tag_v2", {}).get(258, ())  # of a TIFF, BitsPerSample
+    for decoder in getattr(image, "tile", ()):
+        of_raw, *others = decoder[3] if isinstance(decoder[3], tuple) else (decoder[3],)
+        deep_raw = isinstance(of_raw, str) and SIXTEEN.search(of_raw) is not None
+        deep_ppm = decoder[0].startswith("ppm") and any(isinstance(top, int) and top > 255 for top in others)
+        if deep_raw or deep_ppm:
+            return True
+    return any(isinstance(depth, int) and depth > 8 for depth in (bits if isinstance(bits, tuple) else (bits,)))
 
 
 def _words(shape: tuple[int, int, int]) -> str:

@@ -16,6 +16,7 @@ from typing import IO
 from dfrd_bench._version import __version__
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.observer import SILENT, OnStep
+from dfrd_bench.records.reading import chunks
 
 CACHE_VARIABLE = "DFRD_BENCH_DATA"
 CHUNK = 1 << 20  # bytes
@@ -61,12 +62,8 @@ def md5_of(path: Path) -> str:
         DfrdBenchError: it cannot be read.
     """
     digest = hashlib.md5(usedforsecurity=False)
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
-    except OSError as error:
-        raise DfrdBenchError(f"Cannot read {path}: {error.strerror or error}.") from error
+    for chunk in chunks(path):
+        digest.update(chunk)
     return digest.hexdigest()
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from dfrd_bench.datasets.base import IMAGE_FOLDER, SHARED_PRESETS, Dataset
-from dfrd_bench.datasets.decoding import decode, look
+from dfrd_bench.datasets.decoding import LARGEST_FILE, decode, look
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import DatasetInfo, ThreatModel
 from dfrd_bench.records.files import file_name
+from dfrd_bench.records.reading import read_file
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".webp", ".tif", ".tiff"}
 LAYOUT = "PATH/train/CLASS/*.png (or .jpg, …) and PATH/test/CLASS/*"
@@ -85,8 +86,20 @@ class ImageFolder(Dataset):
 
 
 def _class_folders(split: Path) -> list[str]:
-    """Names of the classes, sorted."""
-    return [path.name for path in _inside(split) if path.is_dir()]
+    """Names of the classes, sorted.
+
+    Raises:
+        DfrdBenchError: one of them is not UTF-8, so that no record could hold it.
+    """
+    names = [path.name for path in _inside(split) if path.is_dir()]
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise DfrdBenchError(
+                f"{split} has a class {name!r}, whose name is not UTF-8: rename the folder."
+            ) from error
+    return names
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -116,7 +129,4 @@ def _images_of(split: Path) -> dict[str, list[Path]]:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DfrdBenchError(f"Cannot read {path}: {error.strerror or error}.") from error
+    return read_file(path, LARGEST_FILE)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 from dfrd_bench.datasets.base import SHARED_PRESETS, Dataset
-from dfrd_bench.datasets.decoding import decode
+from dfrd_bench.datasets.decoding import LARGEST_FILE, decode
 from dfrd_bench.datasets.download import Remote, obtain
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import DatasetInfo, ThreatModel
+from dfrd_bench.records.reading import read_file
 
 ROOT = "tiny-imagenet-200"
 ARCHIVE = Remote(
@@ -127,10 +128,7 @@ class _Folder:
         self.folder = folder
 
     def read(self, name: str) -> bytes:
-        try:
-            return (self.folder / name).read_bytes()
-        except OSError as error:
-            raise DfrdBenchError(f"Cannot read {self.folder / name}: {error.strerror or error}.") from error
+        return read_file(self.folder / name, LARGEST_FILE)
 
 
 class _Zip:

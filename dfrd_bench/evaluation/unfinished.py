@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.records.files import read_arrays, write_arrays
+from dfrd_bench.records.arrays import read_arrays, write_arrays
 from dfrd_bench.records.store import unfinished_file
 
 KEY = "key"

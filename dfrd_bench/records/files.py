@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import os
 import time
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.records.reading import read_text
 from dfrd_bench.settings import from_yaml
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-    from numpy.typing import NDArray
+LARGEST_TEXT = 256 * 1024  # bytes of a suite or a request; YAML takes a second for as many
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
@@ -40,51 +39,13 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
         raise unwritable(path, error) from error
 
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write named arrays as a compressed npz file, atomically.
-
-    Raises:
-        DfrdBenchError: the folder cannot be written.
-    """
-    import numpy as np
-
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    write_atomically(path, buffer.getvalue())
-
-
-def read_arrays(
-    path: Path, *required: str, wanted: Callable[[str], bool] = lambda name: True
-) -> dict[str, NDArray[Any]]:
-    """The required arrays of an npz file, and the others that are wanted; nothing in it is executed.
-
-    Raises:
-        DfrdBenchError: the file is missing, damaged, or lacks a required array.
-    """
-    import numpy as np
-
-    try:
-        with np.load(path) as file:
-            return {name: file[name] for name in dict.fromkeys((*required, *filter(wanted, file.files)))}
-    except FileNotFoundError as error:
-        raise DfrdBenchError(f"There is no {path.name} in {path.parent}.") from error
-    except KeyError as error:
-        raise DfrdBenchError(f"{path} holds no {error}.") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DfrdBenchError(f"{path} is truncated, corrupt, or no such file of arrays.") from error
-
-
 def read_mapping(path: Path | Traversable) -> dict[str, Any]:
     """What a YAML file says, by name; a JSON file is one.
 
     Raises:
         DfrdBenchError: the file cannot be read, or is not YAML, or says something else.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise DfrdBenchError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
-    content = from_yaml(text, str(path))
+    content = from_yaml(read_text(path, LARGEST_TEXT), str(path))
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise DfrdBenchError(f"{path} does not say names and values, as in `seed: 1`.")
     return content

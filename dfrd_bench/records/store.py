@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.records.files import file_name, read_arrays, write_arrays, write_atomically
+from dfrd_bench.records.arrays import read_arrays, write_arrays
+from dfrd_bench.records.files import file_name, write_atomically
+from dfrd_bench.records.reading import MIB, brief, opened, unreadable
 from dfrd_bench.records.schema import Predictions, Record
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 RECORD_FILE = "record.json"
 PREDICTIONS_FILE = "predictions.npz"
 WEIGHTS_FILE = "student.safetensors"
+LARGEST_RECORD = 96 * MIB  # bytes; 1,000 classes under seven attacks have 70 million
 TEACHER_SUFFIX = ".safetensors"  # of the weights of a teacher trained here; its record lies beside them
 RECORD_SUFFIX = ".record"
 UNFINISHED_FOLDER = "evaluation"  # what a stopped evaluation keeps, until the record is there
@@ -69,31 +72,42 @@ def load_record(folder: Path) -> Record:
     """
     path = folder / RECORD_FILE
     try:
-        return Record.model_validate_json(path.read_text(encoding="utf-8"))
+        with opened(path, LARGEST_RECORD) as file:
+            return Record.model_validate_json(file.read())
     except FileNotFoundError as error:
         raise DfrdBenchError(f"No record in {folder}: {RECORD_FILE} is missing.") from error
     except NotADirectoryError as error:
         raise DfrdBenchError(f"{folder} is a file: name the folder of the run.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise DfrdBenchError(f"Cannot read {path}: {error}.") from error
+    except OSError as error:
+        raise unreadable(path, error) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DfrdBenchError(f"{path} is not a valid record: {where}: {first['msg']}.") from error
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = brief(".".join(str(part) for part in first["loc"]) or "the file")
+        raise DfrdBenchError(f"{path} is not a valid record: {where}: {brief(first['msg'])}.") from error
 
 
-def load_predictions(folder: Path, attacks: Collection[str] | None = None) -> Predictions:
+def load_predictions(folder: Path, attacks: Collection[str] | None = None, *, images: int | None = None) -> Predictions:
     """Read `predictions.npz` of a run's folder, or only what it says about some attacks.
 
+    Args:
+        folder: of the run.
+        attacks: those that are wanted; all by default.
+        images: how many there must be, as the record says; any number when None.
+
     Raises:
-        DfrdBenchError: it is missing or damaged.
+        DfrdBenchError: it is missing or damaged, or holds something else than a class for each image.
     """
     import numpy as np
 
     def wanted(name: str) -> bool:
         return attacks is None or name.removeprefix("attack_") in attacks
 
-    read = read_arrays(folder / PREDICTIONS_FILE, "labels", wanted=wanted)
+    def expected(_name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
+        if len(shape) != 1 or dtype.kind not in "iu":
+            return "not one class, a whole number, for each image"
+        return "" if images in (None, shape[0]) else f"but the record is of {images:,} images"
+
+    read = read_arrays(folder / PREDICTIONS_FILE, "labels", wanted=wanted, expected=expected)
     arrays = {name: values.astype(np.int64) for name, values in read.items()}
     labels = arrays.pop("labels")
     return Predictions(labels, {name.removeprefix("attack_"): values for name, values in arrays.items()})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.records.files import write_atomically
+from dfrd_bench.records.reading import chunks
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,8 +19,15 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "net", "student")
 
 
 def sha256_of(path: Path) -> str:
-    """sha256 of a file's bytes, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """sha256 of a file's bytes, in hexadecimal.
+
+    Raises:
+        DfrdBenchError: it cannot be read, or is no regular file.
+    """
+    digest = hashlib.sha256()
+    for chunk in chunks(path):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -31,6 +31,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)
 
 
+def plain_in_figures(text: str) -> str:
+    """The text so that a figure shows it as it is, and does not read what stands between dollars as a formula."""
+    return printable(text).replace("$", r"\$")
+
+
 def escape_latex(text: str) -> str:
     """The text with every character LaTeX would read as a command, or could not set, replaced."""
     return printable(text).translate(_LATEX).replace("--", "-{}-")

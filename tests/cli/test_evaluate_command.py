@@ -9,7 +9,7 @@ import pytest
 import tiny
 
 from dfrd_bench.observer import Observer
-from dfrd_bench.records.files import read_arrays, write_arrays
+from dfrd_bench.records.arrays import read_arrays, write_arrays
 from dfrd_bench.records.store import load_predictions, load_record
 from dfrd_bench.runs.environment import describe_environment
 from dfrd_bench.runs.reevaluation import evaluate_run

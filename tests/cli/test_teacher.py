@@ -14,7 +14,7 @@ import pytest
 import tiny
 
 from dfrd_bench.evaluation import evaluate
-from dfrd_bench.records.files import read_arrays
+from dfrd_bench.records.arrays import read_arrays
 from dfrd_bench.records.store import load_record
 from dfrd_bench.runs import epochs
 from dfrd_bench.runs.teacher import train_teacher

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tiny
 
-from dfrd_bench.records.files import read_arrays, write_arrays
+from dfrd_bench.records.arrays import read_arrays, write_arrays
 from dfrd_bench.records.store import load_record
 
 pytestmark = pytest.mark.usefixtures("few_digits")

@@ -17,7 +17,7 @@ from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.evaluate import evaluate_model
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import ThreatModel
-from dfrd_bench.records.files import read_arrays, write_arrays
+from dfrd_bench.records.arrays import read_arrays, write_arrays
 from dfrd_bench.records.schema import EvaluationRecord, Predictions
 from dfrd_bench.registry import ATTACKS
 

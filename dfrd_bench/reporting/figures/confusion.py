@@ -13,6 +13,7 @@ from dfrd_bench.errors import unknown_name
 from dfrd_bench.evaluation.metrics import target_distribution, target_entropy
 from dfrd_bench.records.files import write_atomically
 from dfrd_bench.records.schema import AttackRecord, Record
+from dfrd_bench.reporting.escaping import plain_in_figures
 from dfrd_bench.reporting.tables.layout import ATTACK_TITLES, attack_title, display_name
 
 CONFUSION_FILE = "confusion.png"
@@ -45,14 +46,16 @@ def confusion_figure(record: Record, attack: str | None = None) -> Any:
         raise unknown_name("attack in this record", attack, results)
     order = [*ATTACK_TITLES, *sorted(results.keys() - ATTACK_TITLES.keys())]
     shown = [name for name in order if name in results and attack in (None, name)]
-    names = record.dataset.info.class_names
+    names = [plain_in_figures(name) for name in record.dataset.info.class_names]
     side = min(8.0, max(3.4, 0.07 * len(names)))
     figure = Figure(figsize=(side * len(shown) + 1.2, 1.35 * side + 0.6), layout="constrained")
     axes: Any = figure.subplots(2, len(shown), squeeze=False, sharex="col", height_ratios=(3.2, 1))
     highest = max(target_distribution(np.array(results[name].confusion)).max() for name in shown)
     for column, name in enumerate(shown):
         upper, lower = axes[:, column]
-        _draw_matrix(upper, results[name], f"{attack_title(name)}: {100 * results[name].average:.1f} % correct")
+        _draw_matrix(
+            upper, results[name], f"{plain_in_figures(attack_title(name))}: {100 * results[name].average:.1f} % correct"
+        )
         _draw_targets(lower, results[name], highest)
         _name_classes(lower.xaxis, names)
         upper.tick_params(labelbottom=False)
@@ -137,4 +140,6 @@ def subject(record: Record) -> str:
     spec = record.spec
     who = f"Teacher {spec.teacher.name}" if spec.kind == "teacher" else f"{display_name(spec.method)}, seed {spec.seed}"
     variant = "" if spec.variant == "default" else f" ({spec.variant})"
-    return f"{who}{variant} on {spec.student}: {record.dataset.test_images} test images of {spec.dataset}"
+    return plain_in_figures(
+        f"{who}{variant} on {spec.student}: {record.dataset.test_images} test images of {spec.dataset}"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dfrd_bench.records.schema import Record
+from dfrd_bench.reporting.escaping import plain_in_figures
 from dfrd_bench.reporting.figures.confusion import subject
 from dfrd_bench.reporting.tables.comparability import level
 from dfrd_bench.reporting.tables.layout import attack_title
@@ -46,7 +47,7 @@ def curve_figure(record: Record, curve: Curve) -> Any:
     axis.set_xlim(0, eps[-1])
     axis.set_ylim(0, 100)
     axis.set_xlabel("ε, radius of the L∞ ball")
-    axis.set_ylabel(f"accuracy under {attack_title(curve.attack)} (%)")
+    axis.set_ylabel(f"accuracy under {plain_in_figures(attack_title(curve.attack))} (%)")
     axis.grid(axis="y", color="0.9", linewidth=0.8)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=9)

@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dfrd_bench.records.files import read_arrays, write_arrays
+from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.problem import DatasetInfo
+from dfrd_bench.records.arrays import read_arrays, write_arrays
+from dfrd_bench.records.reading import brief
+from dfrd_bench.reporting.escaping import plain_in_figures
 from dfrd_bench.reporting.figures.confusion import save_figure
 
 SAMPLES_FILE = "samples.npz"
@@ -40,13 +44,34 @@ class Samples:
         )
 
 
-def load_samples(folder: Path) -> Samples:
+def load_samples(folder: Path, info: DatasetInfo) -> Samples:
     """Read `samples.npz` of a run's folder.
 
+    Args:
+        folder: of the run.
+        info: the task that its record names.
+
     Raises:
-        DfrdBenchError: it is missing or damaged.
+        DfrdBenchError: it is missing or damaged, or holds no such images with a class and a confidence each.
     """
-    return Samples(**read_arrays(folder / SAMPLES_FILE, "images", "classes", "confidence"))
+    path, count = folder / SAMPLES_FILE, -1
+
+    def expected(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
+        nonlocal count
+        if name == "images":
+            count = shape[0] if shape else -1
+            fits = dtype == np.uint8 and shape[1:] == info.shape
+            return "" if fits else f"not 8-bit images of {info.name}, {brief(info.shape)} each"
+        kind, what = ("iu", "class") if name == "classes" else ("f", "confidence")
+        return "" if dtype.kind in kind and shape == (count,) else f"not one {what} for each of the {count} images"
+
+    names = ("images", "classes", "confidence")
+    found = Samples(**read_arrays(path, *names, wanted=lambda name: False, expected=expected))
+    if len(found.classes) and not 0 <= found.classes.min() <= found.classes.max() < info.num_classes:
+        raise DfrdBenchError(f"{path}: not every class lies in 0 … {info.num_classes - 1}, as the record's do.")
+    if not np.isfinite(found.confidence).all():
+        raise DfrdBenchError(f"{path}: a confidence is not finite.")
+    return found
 
 
 def draw_samples(
@@ -80,7 +105,7 @@ def draw_samples(
     axis: Any = figure.subplots()
     axis.imshow(mosaic.repeat(3, axis=2) if channels == 1 else mosaic, interpolation="nearest")
     axis.set_xticks([])
-    labels = [f"{class_names[number]}  ({counts[number]})" for number in shown]
+    labels = [f"{plain_in_figures(class_names[number])}  ({counts[number]})" for number in shown]
     axis.set_yticks([row * (height + GAP) + (height - 1) / 2 for row in range(len(shown))], labels)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
