@@ -14,7 +14,7 @@ from dfrd_bench.errors import DfrdBenchError
 if TYPE_CHECKING:
     from dfrd_bench.method import Method, MethodConfig, Reference, param
     from dfrd_bench.problem import Problem
-    from dfrd_bench.records.store import load_results
+    from dfrd_bench.reporting.frame import load_results
     from dfrd_bench.runs.reevaluation import evaluate_run as evaluate
     from dfrd_bench.runs.run import run
 
@@ -24,7 +24,7 @@ _HOMES = {
     "Problem": ("problem", "Problem"),
     "Reference": ("method", "Reference"),
     "evaluate": ("runs.reevaluation", "evaluate_run"),
-    "load_results": ("records.store", "load_results"),
+    "load_results": ("reporting.frame", "load_results"),
     "param": ("method", "param"),
     "run": ("runs.run", "run"),
 }

@@ -37,15 +37,16 @@ def audit(results: tuple[Path, ...], published: bool, style: str) -> None:
 
     The exit code is 0 if no rule is broken, 1 if one is or some records are invalid, and 2 for bad input.
     """
-    from dfrd_bench.cli.printing import runs_below, say
+    from dfrd_bench.cli.printing import say, usable
     from dfrd_bench.reporting.audit.findings import FORMATS
     from dfrd_bench.reporting.audit.published import audit_published
     from dfrd_bench.reporting.audit.recorded import audit_runs
+    from dfrd_bench.reporting.found import find_runs
     from dfrd_bench.reporting.papers import papers
 
     findings, skipped = [], []
     if results or not published:
-        found = runs_below(results or (Path("results"),))
+        found = usable(find_runs(results or (Path("results"),)))
         skipped = found.skipped
         findings += audit_runs(found.runs)
     if published:

@@ -43,11 +43,11 @@ def confusion(run: Path, attack: str | None, output: Path | None) -> None:
     Rows are true classes, columns predicted ones; darker is a larger share of the true class. The bars below show of all
     misclassified images the share taken for each class; their entropy is 1 where no class is preferred.
     """
-    from dfrd_bench.records.store import load_record
+    from dfrd_bench.evaluation.contradictions import believed_record
     from dfrd_bench.reporting.figures.confusion import CONFUSION_FILE, confusion_figure, save_figure
 
     target = output or run / CONFUSION_FILE
-    save_figure(confusion_figure(load_record(run), attack), target)
+    save_figure(confusion_figure(believed_record(run), attack), target)
     click.echo(target)
 
 
@@ -77,13 +77,13 @@ def curve(
     takes all images for one class), and what it leaves at the run's ε is not to be trusted either.
     """
     from dfrd_bench.cli.progress import watching
+    from dfrd_bench.evaluation.contradictions import believed_record
     from dfrd_bench.records.files import check_writable
-    from dfrd_bench.records.store import load_record
     from dfrd_bench.reporting.figures.confusion import picture_format, save_figure
     from dfrd_bench.reporting.figures.curve import CURVE_FILE, curve_figure
     from dfrd_bench.runs.sweep import sweep_run
 
-    record, target = load_record(run), output or run / CURVE_FILE
+    record, target = believed_record(run), output or run / CURVE_FILE
     picture_format(target)  # what is wrong with it is said now, not after the attacks
     check_writable(target)
     with watching(quiet) as observer:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -30,15 +28,12 @@ def say(text: str) -> None:
     click.echo(text.encode(encoding, "replace").decode(encoding), nl=False)
 
 
-def runs_below(folders: Iterable[Path]) -> Found:
-    """The runs below some folders; what cannot be read is named on stderr.
+def usable(found: Found) -> Found:
+    """What was found, after what had to be skipped is named on stderr.
 
     Raises:
-        DfrdBenchError: a folder is missing or holds no valid record.
+        DfrdBenchError: nothing else was found.
     """
-    from dfrd_bench.reporting.found import find_runs
-
-    found = find_runs(folders)
     for reason in found.skipped:
         click.echo(f"Skipped: {reason}", err=True)
     if not found.runs:

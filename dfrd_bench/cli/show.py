@@ -74,10 +74,10 @@ def _show_config(run: Path, as_json: bool) -> None:
     import yaml
 
     from dfrd_bench.cli.printing import say
-    from dfrd_bench.records.store import load_record
+    from dfrd_bench.evaluation.contradictions import believed_record
     from dfrd_bench.runs.subject import request_again
 
-    request, unknown = request_again(load_record(run))
+    request, unknown = request_again(believed_record(run))
     if as_json:
         say(json.dumps(request.to_dict(), indent=1, ensure_ascii=False) + "\n")
         return

@@ -73,13 +73,16 @@ def table(
     --published, a method's printed row and the difference (ours minus theirs) stand below ours, and the title says what makes
     them not comparable. With --suite, only the rows of one of the papers' tables are shown, whatever else lies below
     RESULTS_DIR.
+
+    A record that cannot be read, or whose numbers do not follow from its confusion matrices, predictions, weights and folder,
+    is named and left out; the exit code is 1 then.
     """
-    from dfrd_bench.cli.printing import runs_below, say
+    from dfrd_bench.cli.printing import say, usable
     from dfrd_bench.errors import DfrdBenchError
     from dfrd_bench.records.files import write_atomically
     from dfrd_bench.records.suites import load_suite
     from dfrd_bench.reporting.evidence import predictions_beside_records
-    from dfrd_bench.reporting.found import runs_of_suite, with_shipped_teachers
+    from dfrd_bench.reporting.found import believed, find_runs, runs_of_suite, with_shipped_teachers
     from dfrd_bench.reporting.tables.beside import beside, published_rows
     from dfrd_bench.reporting.tables.build import build_tables
     from dfrd_bench.reporting.tables.cost import with_cost
@@ -90,7 +93,7 @@ def table(
     chosen = None if attacks is None else names(attacks)
     printed = None if published is None else published_rows(published, chosen)
     rows = None if suite is None else load_suite(suite)
-    found = runs_below(results)
+    found = usable(believed(find_runs(results)))
     runs = found.runs if rows is None else runs_of_suite(found.runs, rows)
     runs = with_shipped_teachers(runs) if teacher else runs
     needed = ci or style != "csv"  # which has no marks
@@ -124,3 +127,5 @@ def table(
         Console().print(renderable(tables))
     else:
         say(render(tables, style))
+    if found.skipped:
+        sys.exit(1)

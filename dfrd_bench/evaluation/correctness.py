@@ -60,7 +60,7 @@ def own_predictions(folder: Path, record: Record, attacks: Collection[str] | Non
         raise DfrdBenchError(f"{folder} holds no {PREDICTIONS_FILE}, so which images were right is not known.")
     recorded = record.evaluation.attacks
     names = recorded.keys() if attacks is None else recorded.keys() & set(attacks)
-    found = load_predictions(folder, names)
+    found = load_predictions(folder, names, images=record.dataset.test_images)
     for name in names:
         if not _belongs(found, name, recorded[name].confusion):
             raise DfrdBenchError(

@@ -37,6 +37,10 @@ def differences(record: Record, predictions: Predictions) -> list[str]:
     """One line for every number of a record that its predictions do not give; none if all is well."""
     if len(predictions.labels) != record.dataset.test_images:
         return [f"test_images: {record.dataset.test_images} recorded, {len(predictions.labels)} predictions"]
+    classes = record.dataset.info.num_classes
+    for name, attack in record.evaluation.attacks.items():
+        if [len(row) for row in attack.confusion] != [classes] * classes:  # 5,000 that are none would fill the memory
+            return [f"evaluation.attacks.{name}.confusion: not a matrix of the {classes} classes recorded"]
     try:
         found = recomputed(record, predictions)
     except ValueError as error:

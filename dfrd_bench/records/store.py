@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,9 +17,8 @@ from dfrd_bench.records.reading import MIB, brief, opened, unreadable
 from dfrd_bench.records.schema import Predictions, Record
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import numpy as np
 
-log = logging.getLogger(__name__)
 RECORD_FILE = "record.json"
 PREDICTIONS_FILE = "predictions.npz"
 WEIGHTS_FILE = "student.safetensors"
@@ -105,7 +103,9 @@ def load_predictions(folder: Path, attacks: Collection[str] | None = None, *, im
     def expected(_name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
         if len(shape) != 1 or dtype.kind not in "iu":
             return "not one class, a whole number, for each image"
-        return "" if images in (None, shape[0]) else f"but the record is of {images:,} images"
+        return (
+            "" if images in (None, shape[0]) else f"which does not belong to the record beside it, of {images:,} images"
+        )
 
     read = read_arrays(folder / PREDICTIONS_FILE, "labels", wanted=wanted, expected=expected)
     arrays = {name: values.astype(np.int64) for name, values in read.items()}
@@ -126,46 +126,3 @@ def find_records(results: Path) -> Iterator[tuple[Path, Record | DfrdBenchError]
             yield path.parent, load_record(path.parent)
         except DfrdBenchError as error:
             yield path.parent, error
-
-
-FRAME_COLUMNS = [
-    *("dataset", "teacher", "student", "kind", "method", "variant", "seed", "num_classes"),
-    *("attack", "metric", "value", "low", "high", "run"),
-]
-
-
-def load_results(results: str | Path) -> pd.DataFrame:
-    """All records below a folder as one long-form frame, a row per run, attack and metric.
-
-    Values are fractions; nsd is NaN where undefined; `low` and `high` bound the 95% interval. The metric `worst_case`
-    belongs to the attack "all". Invalid records are skipped with a warning in the log.
-
-    Raises:
-        DfrdBenchError: the folder does not exist.
-    """
-    import pandas as pd
-
-    rows: list[dict[str, Any]] = []
-    for folder, record in find_records(Path(results)):
-        if isinstance(record, DfrdBenchError):
-            log.warning("Skipped: %s", record)
-        else:
-            rows.extend(record_rows(record, str(folder)))
-    return pd.DataFrame(rows, columns=FRAME_COLUMNS)
-
-
-def record_rows(record: Record, run: str) -> Iterator[dict[str, Any]]:
-    """The rows of one record in the long-form frame."""
-    spec = record.spec
-    common = {
-        **{"dataset": spec.dataset, "teacher": spec.teacher.name, "student": spec.student, "kind": spec.kind},
-        **{"method": spec.method, "variant": spec.variant, "seed": spec.seed, "run": run},
-        "num_classes": record.dataset.info.num_classes,
-    }
-    for attack, result in record.evaluation.attacks.items():
-        for metric in ("average", "worst_class", "worst_10", "nsd"):
-            value = getattr(result, metric)
-            low, high = result.intervals.get(metric) or (None, None)
-            yield {**common, "attack": attack, "metric": metric, "value": value, "low": low, "high": high}
-    worst = record.evaluation.worst_case
-    yield {**common, "attack": "all", "metric": "worst_case", "value": worst, "low": None, "high": None}

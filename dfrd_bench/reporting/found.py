@@ -1,4 +1,4 @@
-"""Which records a table is made of: those in results folders, and the shipped ones of teachers."""
+"""Which records a table is made of: those in results folders that nothing contradicts, and the shipped ones of teachers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.evaluation.contradictions import contradictions, disbelieved
 from dfrd_bench.records.schema import Record
 from dfrd_bench.records.store import find_records
 from dfrd_bench.records.suites import Suite
@@ -50,6 +51,17 @@ def find_runs(folders: Iterable[Path]) -> Found:
             else:
                 runs[where.resolve()] = (str(where), record)
     return Found(list(runs.values()), list(skipped.values()))
+
+
+def believed(found: Found) -> Found:
+    """The runs that nothing contradicts; the others are skipped, each with a sentence that says why."""
+    runs, skipped = [], [*found.skipped]
+    for where, record in found.runs:
+        if wrong := contradictions(Path(where), record):
+            skipped.append(str(disbelieved(Path(where), wrong)))
+        else:
+            runs.append((where, record))
+    return Found(runs, skipped)
 
 
 def runs_of_suite(runs: Sequence[Run], suite: Suite) -> list[Run]:

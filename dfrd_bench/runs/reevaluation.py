@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dfrd_bench.attacks import STANDARD_ATTACKS
 from dfrd_bench.datasets.base import Dataset, open_dataset
+from dfrd_bench.evaluation.contradictions import believed_record, check_believed
 from dfrd_bench.evaluation.correctness import own_predictions
 from dfrd_bench.evaluation.recomputation import differences, recomputed
 from dfrd_bench.evaluation.summary import evaluation_record
@@ -55,15 +56,18 @@ def evaluate_run(
         observer: told about progress.
 
     Raises:
-        DfrdBenchError: no valid record there, weights or test images that are not the record's, or an unknown attack.
+        DfrdBenchError: no valid record there, or one that is contradicted, weights or test images that are not the record's, or
+            an unknown attack.
     """
     folder = Path(folder)
     record = load_record(folder)
     missing = [name for name in ATTACKS.select(attacks) if name not in record.evaluation.attacks]
+    own = own_predictions(folder, record) if missing else None
+    check_believed(folder, record)
     if not missing and not isinstance(dataset, str):
         return _completed(folder, record)
     data = dataset if isinstance(dataset, Dataset) else open_again(record, dataset, data_dir, observer)
-    if not missing:  # but the dataset that was named is the record's
+    if own is None:  # but the dataset that was named is the record's
         return _completed(folder, record)
     model = recorded_network(folder, record, data.info)
     record, predictions = measure(
@@ -73,7 +77,7 @@ def evaluate_run(
         attacks=missing,
         device=choose_device(device),
         weights_sha256=record.weights_sha256,
-        earlier=(record, own_predictions(folder, record)),
+        earlier=(record, own),
         unfinished=folder / UNFINISHED_FOLDER,
         observer=observer,
     )
@@ -117,7 +121,7 @@ def evaluate_teacher(
     folder = _beside_its_weights(name, spec) or spec.folder(Path(results))
     earlier = None
     if (folder / RECORD_FILE).exists():
-        known = load_record(folder)
+        known = believed_record(folder)
         earlier = known, own_predictions(folder, known)
         check_own_images(known, data)
         spec = known.spec

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.evaluation.contradictions import origin_astray
 from dfrd_bench.evaluation.recomputation import differences
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.records.store import RERUN_FOLDER, drop_unfinished, load_predictions, load_record
@@ -24,7 +25,9 @@ def verify_run(
     device: str = "auto",
     observer: Observer = SILENT,
 ) -> list[str]:
-    """Check a record against its predictions, and with `rerun` its predictions against its weights. Neither is changed.
+    """Check a record against its predictions, its folder and its weights; with `rerun` its predictions against its weights.
+
+    Nothing is changed.
 
     Args:
         folder: of the run.
@@ -42,8 +45,9 @@ def verify_run(
         DfrdBenchError: no valid record or predictions there, or weights or test images that are not the record's.
     """
     folder = Path(folder)
-    record, predictions = load_record(folder), load_predictions(folder)
-    found = differences(record, predictions)
+    record = load_record(folder)
+    predictions = load_predictions(folder)
+    found = [*origin_astray(folder, record), *differences(record, predictions)]
     if not rerun:
         return found
     chosen = [name for name in record.evaluation.attacks if attacks is None or name in attacks]

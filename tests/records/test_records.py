@@ -28,7 +28,8 @@ from dfrd_bench.records.schema import (
     TeacherRecord,
     TrainingRecord,
 )
-from dfrd_bench.records.store import find_records, load_predictions, load_record, load_results, save_record
+from dfrd_bench.records.store import find_records, load_predictions, load_record, save_record
+from dfrd_bench.reporting.frame import load_results
 
 LABELS = np.array([0, 0, 1, 1, 2, 2, 2, 0])
 PREDICTED = {"clean": LABELS, "pgd20": np.array([0, 1, 1, 1, 0, 0, 0, 0])}
@@ -59,7 +60,7 @@ def record(predicted: dict[str, np.ndarray] = PREDICTED, **changes: Any) -> Reco
         evaluation=EvaluationRecord(
             seed=0,
             attacks={name: attack_record(LABELS, p, 3, {"eps": 0.1}, 0.5) for name, p in predicted.items()},
-            worst_case=0.25,
+            worst_case=float(np.all([p == LABELS for p in predicted.values()], axis=0).mean()),
         ),
         training=TrainingRecord(epochs=2, seconds=1.5, peak_memory_bytes=10, last={"loss": 0.1}),
         weights_sha256="b" * 64,
@@ -71,8 +72,8 @@ def record(predicted: dict[str, np.ndarray] = PREDICTED, **changes: Any) -> Reco
     )
 
 
-def saved(folder: Path, one: Record | None = None) -> Path:
-    save_record(folder, one or record(), Predictions(LABELS, PREDICTED))
+def saved(folder: Path, one: Record | None = None, predicted: dict[str, np.ndarray] = PREDICTED) -> Path:
+    save_record(folder, one or record(predicted), Predictions(LABELS, predicted))
     return folder
 
 
@@ -294,10 +295,10 @@ class TestLoadResults:
         assert (row.low, row.high) == record().evaluation.attacks["pgd20"].intervals["average"]
         assert (row.dataset, row.student, row.method, row.num_classes) == ("tiny", "wrn-10-1", "ferd", 3)
         worst = frame.query("seed == 0 and metric == 'worst_case'").iloc[0]
-        assert (worst.attack, worst.value) == ("all", 0.25)
+        assert (worst.attack, worst.value) == ("all", 0.5)
 
     def test_an_undefined_nsd_is_nan(self, tmp_path: Path) -> None:
-        saved(tmp_path / "run", record({"pgd20": np.array([1, 1, 2, 2, 0, 0, 0, 1])}))
+        saved(tmp_path / "run", predicted={"pgd20": np.array([1, 1, 2, 2, 0, 0, 0, 1])})
         (value,) = load_results(tmp_path).query("metric == 'nsd'").value
         assert math.isnan(value)
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from table_records import make_record
 
-from dfrd_bench.evaluation.summary import attack_record
-from dfrd_bench.records.schema import EvaluationRecord, Predictions, Record
+from dfrd_bench.evaluation.summary import attack_record, evaluation_record
+from dfrd_bench.records.schema import Predictions, Record
 from dfrd_bench.records.store import save_record
 
 CLASSES, PER_CLASS = 10, 60
@@ -32,7 +32,9 @@ def measured(
         name: attack_record(labels, predicted[name], classes, template.evaluation.attacks[name].parameters, 1.0)
         for name in right
     }
-    record = template.model_copy(update={"evaluation": EvaluationRecord(seed=0, attacks=attacks, worst_case=0.0)})
+    evaluation = evaluation_record(labels, predicted, attacks, 0)
+    dataset = template.dataset.model_copy(update={"test_images": len(labels)})
+    record = template.model_copy(update={"evaluation": evaluation, "dataset": dataset})
     folder = record.spec.folder(results)
     save_record(folder, record, Predictions(labels, predicted))
     return str(folder), record

@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from dfrd_bench.evaluation.metrics import metrics
 from dfrd_bench.problem import DatasetInfo, ThreatModel
 from dfrd_bench.records.schema import (
     AttackRecord,
@@ -93,8 +96,37 @@ def make_record(
     )
 
 
+IMAGES = 10_000  # per class of a record that is written
+
+
+def consistent(record: Record) -> Record:
+    """The record with counts that give the average and, in the first class, the worst accuracy of every attack.
+
+    NSD and all that is left follow from the counts; stages stay as they are.
+    """
+    classes = record.dataset.info.num_classes
+    attacks, least = {}, 1.0
+    for name, result in record.evaluation.attacks.items():
+        right = round(result.average * IMAGES * classes)
+        worst = round(min(result.worst_class, result.average) * IMAGES)
+        share, more = divmod(right - worst, classes - 1)
+        hits = [worst, *(share + (k < more) for k in range(classes - 1))]
+        confusion = [[0] * classes for _ in hits]
+        for k, count in enumerate(hits):
+            confusion[k][k], confusion[k][(k + 1) % classes] = count, IMAGES - count
+        found = {m: float(v) for m, v in metrics(np.array(hits), np.full(classes, IMAGES)).items()}
+        found["nsd"] = None if np.isnan(found["nsd"]) else found["nsd"]
+        per_class = [count / IMAGES for count in hits]
+        attacks[name] = result.model_copy(update={"confusion": confusion, "per_class": per_class, **found})
+        least = min(least, found["average"])
+    evaluation = record.evaluation.model_copy(update={"attacks": attacks, "worst_case": least})
+    dataset = record.dataset.model_copy(update={"test_images": IMAGES * classes})
+    return record.model_copy(update={"evaluation": evaluation, "dataset": dataset})
+
+
 def write_record(results: Path, record: Record) -> Path:
-    """Put a record where a run would have left it; returns the run's folder."""
+    """Put a record where a run would have left it, made `consistent`; returns the run's folder."""
+    record = consistent(record)
     folder = record.spec.folder(results)
     folder.mkdir(parents=True)
     (folder / "record.json").write_text(json.dumps(record.model_dump(mode="json")), encoding="utf-8")

@@ -29,8 +29,11 @@ def predictions(lost: dict[str, float]) -> Predictions:
 def record(lost: dict[str, float] | None = None, **others: Any) -> Record:
     made = predictions(LOST if lost is None else lost)
     attacks = {name: attack_record(LABELS, values, 10, {}, 1.0) for name, values in made.attacks.items()}
+    survived = float(np.all([values == LABELS for values in made.attacks.values()], axis=0).mean())
     empty = make_record({}, **others)
-    return empty.model_copy(update={"evaluation": empty.evaluation.model_copy(update={"attacks": attacks})})
+    return empty.model_copy(
+        update={"evaluation": empty.evaluation.model_copy(update={"attacks": attacks, "worst_case": survived})}
+    )
 
 
 def changed(original: Record, attack: str, **values: Any) -> Record:

@@ -47,7 +47,7 @@ def test_an_invalid_record_is_named_and_the_rest_printed(results: Path) -> None:
     bad.parent.mkdir()
     bad.write_text('{"created": 1}')
     outcome = invoke(results)
-    assert outcome.exit_code == 0
+    assert outcome.exit_code == 1
     assert outcome.stderr.startswith(f"Skipped: {bad} is not a valid record")
     assert outcome.stderr.count("\n") == 1
     assert "FERD" in outcome.stdout

@@ -7,22 +7,21 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.audit import AuditRow, Finding, Kind, Quantity, audit, cell_name
-from dfrd_bench.records.schema import AttackRecord, Predictions, Record
-from dfrd_bench.records.store import PREDICTIONS_FILE, load_predictions
+from dfrd_bench.evaluation.contradictions import matrix_astray, metrics_astray, origin_astray, predictions_astray
+from dfrd_bench.records.reading import brief
+from dfrd_bench.records.schema import Record
 from dfrd_bench.reporting.evidence import Run
 from dfrd_bench.reporting.tables.layout import Column
 
 METRICS = ("average", "worst_class", "worst_10", "nsd")
-CLOSE = 1e-9
 
 
 def audit_runs(runs: Sequence[Run]) -> list[Finding]:
     """Everything in some runs that breaks a rule, run by run and then table by table."""
     findings = []
     for run in runs:
-        findings += [*audit([row_of(run)]), *confusion_agrees(run), *predictions_agree(run)]
+        findings += [*audit([row_of(run)]), *confusion_agrees(run), *evidence_agrees(run)]
     return [*findings, *shared_by_tables(runs)]
 
 
@@ -41,39 +40,24 @@ def row_of(run: Run) -> AuditRow:
 
 def confusion_agrees(run: Run) -> Iterator[Finding]:
     """Every number of an attack is what its confusion matrix gives, and the matrix counts every test image."""
-    classes, images = run[1].dataset.info.num_classes, run[1].dataset.test_images
     for attack, result in run[1].evaluation.attacks.items():
-        counts = result.confusion
-        total = sum(map(sum, counts))
-        if [len(row) for row in counts] != [classes] * classes or total != images or min(map(min, counts)) < 0:
-            text = f"The confusion matrix does not count {images} images of {classes} classes."
-            yield _finding(run, attack, "confusion", "contradictory", f"{len(counts)} rows, {total} images", text)
+        if text := matrix_astray(run[1], result):
+            total = sum(map(sum, result.confusion))
+            numbers = f"{len(result.confusion)} rows, {brief(total)} images"
+            yield _finding(run, attack, "confusion", "contradictory", numbers, text)
             continue
-        for metric, stored, found in _recomputed(result):
+        for metric, stored, found in metrics_astray(result):
             text = f"The confusion matrix gives another {metric.replace('_', '-')}."
             yield _finding(run, cell_name(attack, metric), "confusion", "contradictory", f"{stored}; {found}", text)
 
 
-def predictions_agree(run: Run) -> Iterator[Finding]:
-    """The predictions beside a record, where they are, give its confusion matrices."""
-    from dfrd_bench.evaluation.metrics import confusion_matrix
-
+def evidence_agrees(run: Run) -> Iterator[Finding]:
+    """The predictions and weights beside a record, and its folder's name, are its own, where they are."""
     folder, record = Path(run[0]), run[1]
-    if not (folder / PREDICTIONS_FILE).is_file():
-        return
-    try:
-        found: Predictions = load_predictions(folder)
-    except DfrdBenchError as error:
-        yield _finding(run, PREDICTIONS_FILE, "predictions", "contradictory", "", str(error))
-        return
-    for attack, result in record.evaluation.attacks.items():
-        try:
-            counts = confusion_matrix(found.labels, found.attacks[attack], record.dataset.info.num_classes).tolist()
-        except (KeyError, ValueError):
-            counts = None
-        if counts != result.confusion:
-            text = f"The predictions of {attack} are missing or not those that the confusion matrix counts."
-            yield _finding(run, attack, "predictions", "contradictory", "", text)
+    for text in origin_astray(folder, record):
+        yield _finding(run, "record", "origin", "contradictory", "", text)
+    for cell, text in predictions_astray(folder, record):
+        yield _finding(run, cell, "predictions", "contradictory", "", text)
 
 
 def shared_by_tables(runs: Sequence[Run]) -> Iterator[Finding]:
@@ -96,27 +80,6 @@ def shared_by_tables(runs: Sequence[Run]) -> Iterator[Finding]:
                     f"The rows of a table share one {what}; this one has another than most on {dataset} from {teacher}."
                 )
                 yield _finding(run, what, f"same-{what.replace(' ', '-')}", "contradictory", numbers, text)
-
-
-def _recomputed(result: AttackRecord) -> Iterator[tuple[str, object, object]]:
-    """(metric, stored, recomputed) for each metric that the confusion matrix contradicts."""
-    import numpy as np
-
-    from dfrd_bench.evaluation.metrics import metrics, per_class_accuracy
-
-    confusion = np.array(result.confusion)
-    found = {name: float(value) for name, value in metrics(confusion.diagonal(), confusion.sum(axis=1)).items()}
-    for name, value in found.items():
-        stored = getattr(result, name)
-        undefined = bool(np.isnan(value))
-        if (stored is None) != undefined or (stored is not None and abs(stored - value) > CLOSE):
-            yield name, stored, None if undefined else value
-    per_class = per_class_accuracy(confusion)
-    if len(per_class) != len(result.per_class) or any(
-        (one is None) != (other is None) or abs((one or 0) - (other or 0)) > CLOSE
-        for one, other in zip(result.per_class, per_class, strict=True)
-    ):
-        yield "per_class", result.per_class, per_class
 
 
 def _label(record: Record) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.evaluation.contradictions import check_believed
 from dfrd_bench.evaluation.correctness import read_correctness
 from dfrd_bench.evaluation.paired import Difference, PairedBootstrap
 from dfrd_bench.evaluation.significance import LEVEL, holm, mcnemar
@@ -106,10 +107,13 @@ def compare_runs(first: Path, second: Path) -> Comparison:
         second: folder of run B.
 
     Raises:
-        DfrdBenchError: a run has no record or no predictions of its own, the test images differ, or no attack is common.
+        DfrdBenchError: a run has no record, or one that is contradicted, or no predictions of its own, the test images
+            differ, or no attack is common.
     """
     records = [load_record(folder) for folder in (first, second)]
     a, b = (read_correctness(folder, record) for folder, record in zip((first, second), records, strict=True))
+    for folder, record in zip((first, second), records, strict=True):
+        check_believed(folder, record)
     if not a.same_images(b):
         what = "labels differ" if a.digest == b.digest else f"digests {a.digest[:8]} and {b.digest[:8]}"
         raise DfrdBenchError(f"{first} and {second} were not tested on the same images in the same order ({what}).")

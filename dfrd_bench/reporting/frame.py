@@ -1,0 +1,62 @@
+"""All records below a folder as one long-form frame."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.evaluation.contradictions import contradictions, disbelieved
+from dfrd_bench.records.schema import Record
+from dfrd_bench.records.store import find_records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+FRAME_COLUMNS = [
+    *("dataset", "teacher", "student", "kind", "method", "variant", "seed", "num_classes"),
+    *("attack", "metric", "value", "low", "high", "run"),
+]
+
+
+def load_results(results: str | Path) -> pd.DataFrame:
+    """All records below a folder as one long-form frame, a row per run, attack and metric.
+
+    Values are fractions; nsd is NaN where undefined; `low` and `high` bound the 95% interval. The metric `worst_case`
+    belongs to the attack "all". Records that are invalid, or that what they were made from contradicts, are skipped with a
+    warning in the log.
+
+    Raises:
+        DfrdBenchError: the folder does not exist.
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for folder, record in find_records(Path(results)):
+        if isinstance(record, DfrdBenchError):
+            log.warning("Skipped: %s", record)
+        elif wrong := contradictions(folder, record):
+            log.warning("Skipped: %s", disbelieved(folder, wrong))
+        else:
+            rows.extend(record_rows(record, str(folder)))
+    return pd.DataFrame(rows, columns=FRAME_COLUMNS)
+
+
+def record_rows(record: Record, run: str) -> Iterator[dict[str, Any]]:
+    """The rows of one record in the long-form frame."""
+    spec = record.spec
+    common = {
+        **{"dataset": spec.dataset, "teacher": spec.teacher.name, "student": spec.student, "kind": spec.kind},
+        **{"method": spec.method, "variant": spec.variant, "seed": spec.seed, "run": run},
+        "num_classes": record.dataset.info.num_classes,
+    }
+    for attack, result in record.evaluation.attacks.items():
+        for metric in ("average", "worst_class", "worst_10", "nsd"):
+            value = getattr(result, metric)
+            low, high = result.intervals.get(metric) or (None, None)
+            yield {**common, "attack": attack, "metric": metric, "value": value, "low": low, "high": high}
+    worst = record.evaluation.worst_case
+    yield {**common, "attack": "all", "metric": "worst_case", "value": worst, "low": None, "high": None}
