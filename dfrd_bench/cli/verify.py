@@ -36,26 +36,29 @@ def verify(
 ) -> None:
     """Recompute every number of a record from its predictions, and with --rerun the predictions from the weights.
 
-    Exit code 1 if anything differs, or a record, its predictions or its weights cannot be read. A rerun on another machine
-    may flip single images: rounding differs.
+    Exit code 1 if anything differs, or a folder, a record, its predictions or its weights cannot be read. A rerun on another
+    machine may flip single images: rounding differs.
     """
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.errors import DfrdBenchError
     from dfrd_bench.records.store import RECORD_FILE
+    from dfrd_bench.records.tree import find_files
     from dfrd_bench.registry import ATTACKS
     from dfrd_bench.runs.request import names
     from dfrd_bench.runs.verification import verify_run
 
-    below = {run: [path.parent for path in sorted(run.rglob(RECORD_FILE))] for run in runs}
+    below = {run: find_files(run, RECORD_FILE) if run.exists() else [] for run in runs}
     if lacking := [str(run) for run, found in below.items() if not found]:
         raise DfrdBenchError(f"There is no record below {', '.join(lacking)}.")
     if not rerun and (attacks is not None or dataset is not None):
         raise DfrdBenchError("--attacks and --dataset say what to run again: give --rerun too.")
-    folders = dict.fromkeys(folder for found in below.values() for folder in found)
+    folders = {folder: problem for found in below.values() for folder, problem in found}
     chosen = None if attacks is None else list(ATTACKS.select(names(attacks)))
     differing = 0
-    for folder in folders:
+    for folder, problem in folders.items():
         try:
+            if problem is not None:
+                raise problem
             with watching(quiet or not rerun) as observer:
                 found = verify_run(
                     folder,

@@ -15,6 +15,7 @@ from dfrd_bench.records.arrays import read_arrays, write_arrays
 from dfrd_bench.records.files import file_name, write_atomically
 from dfrd_bench.records.reading import MIB, brief, opened, unreadable
 from dfrd_bench.records.schema import Predictions, Record
+from dfrd_bench.records.tree import find_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,6 +74,8 @@ def load_record(folder: Path) -> Record:
         with opened(path, LARGEST_RECORD) as file:
             return Record.model_validate_json(file.read())
     except FileNotFoundError as error:
+        if path.is_symlink():
+            raise DfrdBenchError(f"{path} is a link that leads nowhere: {path.readlink()} is missing.") from error
         raise DfrdBenchError(f"No record in {folder}: {RECORD_FILE} is missing.") from error
     except NotADirectoryError as error:
         raise DfrdBenchError(f"{folder} is a file: name the folder of the run.") from error
@@ -114,15 +117,15 @@ def load_predictions(folder: Path, attacks: Collection[str] | None = None, *, im
 
 
 def find_records(results: Path) -> Iterator[tuple[Path, Record | DfrdBenchError]]:
-    """Every run folder below a folder, in order of path, with its record or what is wrong with it.
+    """Every run folder below a folder, in order of path, with its record or what is wrong with it; unreadable ones too.
 
     Raises:
         DfrdBenchError: the folder does not exist.
     """
     if not results.is_dir():
         raise DfrdBenchError(f"There is no results folder {results}.")
-    for path in sorted(results.rglob(RECORD_FILE)):
+    for folder, problem in find_files(results, RECORD_FILE):
         try:
-            yield path.parent, load_record(path.parent)
+            yield folder, problem or load_record(folder)
         except DfrdBenchError as error:
-            yield path.parent, error
+            yield folder, error
