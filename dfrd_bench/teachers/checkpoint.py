@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.problem import DatasetInfo
-from dfrd_bench.records.weights import fill, read_weights, sha256_of
+from dfrd_bench.records.weights import check_finite, fill, read_weights, sha256_of
 from dfrd_bench.students.base import build_network
 from dfrd_bench.teachers.base import Loaded, TeacherSource
 
@@ -15,11 +15,12 @@ def load_file(path: Path, info: DatasetInfo, architecture: str) -> Loaded:
     """Build an architecture for a task and fill it from a file.
 
     Raises:
-        DfrdBenchError: the file cannot be read, or its weights do not fit.
+        DfrdBenchError: the file cannot be read, or its weights do not fit or are not finite.
     """
     weights = read_weights(path)
     model = build_network(architecture, channels=info.shape[0], num_classes=info.num_classes, seed=0)
     fill(model, weights, source=str(path), architecture=f"{architecture} for {info.name}")
+    check_finite(model, source=str(path))
     return Loaded(model, architecture, sha256_of(path))
 
 
