@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from dfrd_bench._version import __version__
+from dfrd_bench.cli.streams import guarded, one_line
 from dfrd_bench.errors import DfrdBenchError, out_of_memory, unknown_name
 
 COMMANDS = {
@@ -75,9 +76,20 @@ def cli() -> None:
 def main(args: list[str] | None = None) -> None:
     """Entry point: a user's mistake gives one line on stderr and exit code 2, Ctrl-C 130."""
     try:
+        with guarded():
+            _main(args)
+    except DfrdBenchError as error:  # the last of the output could not be written
+        click.echo(f"Error: {one_line(error)}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def _main(args: list[str] | None) -> None:
+    try:
         cli.main(args, standalone_mode=False)
     except DfrdBenchError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {one_line(error)}", err=True)
         sys.exit(2)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 
+from dfrd_bench.cli.streams import HANDLER, clean, one_line
 from dfrd_bench.errors import DfrdBenchError
 
 if TYPE_CHECKING:
@@ -16,16 +19,25 @@ if TYPE_CHECKING:
     from dfrd_bench.reporting.found import Found
 
 
+class SafeConsole(Console):
+    """Rich's console, that moves the cursor where Rich wants it and nobody else."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """As Rich does, with every text cleaned."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(clean(segment.text), segment.style)
+
+
 def console(width: int = 160) -> Console:
     """The terminal as wide as it is, or a pipe of a width."""
-    terminal = Console(highlight=False)
-    return terminal if terminal.is_terminal else Console(width=width, highlight=False)
+    terminal = SafeConsole(highlight=False)
+    return terminal if terminal.is_terminal else SafeConsole(width=width, highlight=False)
 
 
 def say(text: str) -> None:
-    """Print a whole text; characters that the output cannot carry become question marks."""
-    encoding = sys.stdout.encoding or "utf-8"
-    click.echo(text.encode(encoding, "replace").decode(encoding), nl=False)
+    """Print a whole text; what the output's encoding lacks is spelled out."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    click.echo(text.encode(encoding, HANDLER).decode(encoding), nl=False)
 
 
 def usable(found: Found) -> Found:
@@ -35,10 +47,13 @@ def usable(found: Found) -> Found:
         DfrdBenchError: nothing else was found.
     """
     for reason in found.skipped:
-        click.echo(f"Skipped: {reason}", err=True)
+        click.echo(f"Skipped: {one_line(reason)}", err=True)
     if not found.runs:
         raise DfrdBenchError("None of the records found is valid. Repair or delete those named above, or run again.")
     return found
+
+
+UNLIMITED = 100_000
 
 
 def print_outcome(evaluation: EvaluationRecord) -> None:
@@ -59,8 +74,23 @@ def print_outcome(evaluation: EvaluationRecord) -> None:
             f"{attack.seconds:.1f}",
         )
     place = console(width=120)
+    left_out = fit(table, place)
     place.print(table)
+    if left_out:
+        place.print(f"Left out, as the terminal is narrow: {', '.join(left_out)}.")
     place.print(f"survives every attack: {100 * evaluation.worst_case:.2f} %")
+
+
+NEEDED = 2  # columns that stay however narrow the terminal is
+
+
+def fit(table: Table, place: Console) -> list[str]:
+    """Drop columns from the right until the others have room for their numbers; the headings of those that were dropped."""
+    dropped = []
+    unlimited = place.options.update(width=UNLIMITED)
+    while len(table.columns) > NEEDED and place.measure(table, options=unlimited).maximum > place.width:
+        dropped.append(str(table.columns.pop().header))
+    return dropped[::-1]
 
 
 def _interval(bounds: tuple[float, float] | None) -> str:

@@ -20,6 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from dfrd_bench.cli.printing import SafeConsole
 from dfrd_bench.observer import Observer
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -52,7 +53,7 @@ def bars(values: list[float]) -> str:
 @contextmanager
 def watching(quiet: bool) -> Iterator[Observer]:
     """An observer for this terminal, closed at the end."""
-    console = Console(stderr=True)
+    console = SafeConsole(stderr=True)
     if quiet:
         yield Observer()
     elif console.is_terminal:

@@ -31,6 +31,7 @@ def suite(name: str | None, request: Request, seeds: str, dry_run: bool, quiet: 
     NAME is a suite of the package or a YAML file. A run that fails is reported, and the others go on.
     """
     from dfrd_bench.cli.progress import watching
+    from dfrd_bench.cli.streams import one_line
     from dfrd_bench.errors import DfrdBenchError, out_of_memory
     from dfrd_bench.records.suites import load_suite, suite_names
     from dfrd_bench.runs.plan import check_images, check_suite, parse_seeds, planned
@@ -61,7 +62,7 @@ def suite(name: str | None, request: Request, seeds: str, dry_run: bool, quiet: 
             if not isinstance(error, DfrdBenchError) and not out_of_memory(error):
                 raise
             failed += 1
-            click.echo(f"Error: {job}: {error}", err=True)
+            click.echo(f"Error: {one_line(job)}: {one_line(error)}", err=True)
     click.echo(f"Compare with: dfrd-bench table {request.results} --teacher --suite {name}")
     if failed:
         click.echo(f"{failed} of {len(jobs)} runs failed.", err=True)

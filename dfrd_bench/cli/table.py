@@ -120,11 +120,10 @@ def table(
         write_atomically(output, render(tables, style).encode())
         click.echo(f"Wrote {output}.")
     elif style == "terminal" and sys.stdout.isatty():
-        from rich.console import Console
-
+        from dfrd_bench.cli.printing import SafeConsole
         from dfrd_bench.reporting.tables.terminal import renderable
 
-        Console().print(renderable(tables))
+        SafeConsole().print(renderable(tables))
     else:
         say(render(tables, style))
     if found.skipped:

@@ -40,6 +40,7 @@ def verify(
     machine may flip single images: rounding differs.
     """
     from dfrd_bench.cli.progress import watching
+    from dfrd_bench.cli.streams import one_line
     from dfrd_bench.errors import DfrdBenchError
     from dfrd_bench.records.store import RECORD_FILE
     from dfrd_bench.records.tree import find_files
@@ -73,9 +74,9 @@ def verify(
         except DfrdBenchError as error:
             found, verdict = [str(error)], "unclear"
         differing += bool(found)
-        click.echo(f"{verdict:7}  {folder}")
+        click.echo(f"{verdict:7}  {one_line(folder)}")
         for line in found:
-            click.echo(f"         {line}")
+            click.echo(f"         {one_line(line)}")
     if differing:
         click.echo(f"{differing} of {len(folders)} records differ or cannot be checked.")
         sys.exit(1)

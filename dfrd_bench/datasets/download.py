@@ -16,6 +16,7 @@ from typing import IO
 from dfrd_bench._version import __version__
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.observer import SILENT, OnStep
+from dfrd_bench.records.files import expanded, home
 from dfrd_bench.records.reading import chunks
 
 CACHE_VARIABLE = "DFRD_BENCH_DATA"
@@ -45,13 +46,13 @@ class Remote:
 def cache_folder() -> Path:
     """Where downloads are kept: $DFRD_BENCH_DATA, else `dfrd-bench` in the user's cache folder."""
     if chosen := os.environ.get(CACHE_VARIABLE):
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        base = os.environ.get("LOCALAPPDATA") or home() / "AppData" / "Local"
     elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
+        base = home() / "Library" / "Caches"
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        base = os.environ.get("XDG_CACHE_HOME") or home() / ".cache"
     return Path(base) / "dfrd-bench"
 
 

@@ -11,7 +11,7 @@ from dfrd_bench.datasets.decoding import LARGEST_FILE, decode, look
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import DatasetInfo, ThreatModel
-from dfrd_bench.records.files import file_name
+from dfrd_bench.records.files import expanded, file_name
 from dfrd_bench.records.reading import read_file
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".webp", ".tif", ".tiff"}
@@ -38,7 +38,7 @@ class ImageFolder(Dataset):
         """
         if not argument:
             raise DfrdBenchError(f"Name the folder of your images: {IMAGE_FOLDER}:PATH, with {LAYOUT}.")
-        self.folder = Path(argument).expanduser()
+        self.folder = expanded(argument)
         if not self.folder.is_dir():
             raise DfrdBenchError(f"There is no folder {self.folder}. {IMAGE_FOLDER}:PATH wants {LAYOUT}.")
         self.files = _images_of(self.folder / "test")

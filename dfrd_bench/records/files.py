@@ -118,6 +118,30 @@ def _locked(file: IO[bytes]) -> bool:
     return True
 
 
+def home() -> Path:
+    """The user's home folder.
+
+    Raises:
+        DfrdBenchError: there is none, as in some containers.
+    """
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise DfrdBenchError("There is no home folder to keep downloads in: set XDG_CACHE_HOME to a folder.") from error
+
+
+def expanded(path: str) -> Path:
+    """A path as a user types it, with `~` for the home folder.
+
+    Raises:
+        DfrdBenchError: there is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise DfrdBenchError(f"{path}: there is no home folder of that name. Write the whole path.") from error
+
+
 def file_name(text: str) -> str:
     """A name that every file system takes: letters, digits and `._=+-`; the rest becomes a hyphen."""
     return "".join(c if c.isalnum() or c in "._=+-" else "-" for c in text).strip(".") or "-"

@@ -33,17 +33,23 @@ def find_files(root: Path, name: str) -> list[tuple[Path, DfrdBenchError | None]
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    path = Path(entry.path)
-                    if entry.name == name:
-                        found.append((folder, None))
-                    elif entry.is_symlink() and not os.path.isfile(path):  # noqa: PTH113  (a Path would raise at a loop)
-                        links.append(path)
-                    elif entry.is_dir(follow_symlinks=False):
-                        folders.append(path)
+            with os.scandir(folder) as listed:
+                entries = list(listed)
+            holds = any(entry.name == name for entry in entries)
+            if holds:
+                found.append((folder, None))
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+                elif entry.is_symlink() and entry.name != name and _may_hide(entry.path, beside=holds):
+                    links.append(Path(entry.path))
         except OSError as error:
             found.append((folder, unreadable(folder, error)))
         if not folders:
             links.sort()
     return sorted(found, key=lambda pair: pair[0] / name)
+
+
+def _may_hide(link: str, *, beside: bool) -> bool:
+    """Whether a link is to a folder, or leads nowhere and could be to one; beside a record, it is to a file of that run."""
+    return os.path.isdir(link) or not (beside or os.path.exists(link))  # noqa: PTH110, PTH112  (a Path would raise at a loop)

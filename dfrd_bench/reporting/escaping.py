@@ -26,9 +26,19 @@ _LATEX = str.maketrans(
 )
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet's formula begins with
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
 def printable(text: str) -> str:
     """The text without characters that could move a terminal's cursor or break a table's row."""
     return "".join(c if c.isprintable() else " " for c in text)
+
+
+def cell(value: object) -> object:
+    """A cell of a CSV file, so that no spreadsheet takes a text for a formula; numbers stay numbers."""
+    formula = isinstance(value, str) and value[:1] in FORMULA and not NUMBER.fullmatch(value)
+    return f"'{value}" if formula else value
 
 
 def plain_in_figures(text: str) -> str:

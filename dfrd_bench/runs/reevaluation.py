@@ -14,7 +14,7 @@ from dfrd_bench.evaluation.recomputation import differences, recomputed
 from dfrd_bench.evaluation.summary import evaluation_record
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.problem import Precision, ThreatModel
-from dfrd_bench.records.files import alone_in
+from dfrd_bench.records.files import alone_in, expanded
 from dfrd_bench.records.schema import EvaluationRecord, ExperimentSpec, Predictions, Record
 from dfrd_bench.records.store import (
     RECORD_FILE,
@@ -194,7 +194,7 @@ def _completed(folder: Path, record: Record) -> Record:
 
 def _beside_its_weights(name: str, spec: ExperimentSpec) -> Path | None:
     """The record that a teacher has from its training, if it is of the same network, test images and threat model."""
-    path = Path(TEACHERS.parse(name)[1]).expanduser()
+    path = expanded(TEACHERS.parse(name)[1])
     folder = teacher_folder(path) if path.suffix == TEACHER_SUFFIX else None
     if folder is None or not (folder / RECORD_FILE).exists():
         return None

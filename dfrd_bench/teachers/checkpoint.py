@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.problem import DatasetInfo
+from dfrd_bench.records.files import expanded
 from dfrd_bench.records.weights import check_finite, fill, read_weights, sha256_of
 from dfrd_bench.students.base import build_network
 from dfrd_bench.teachers.base import Loaded, TeacherSource
@@ -29,7 +30,7 @@ def _load(argument: str, info: DatasetInfo, architecture: str | None) -> Loaded:
         raise DfrdBenchError("Name the file: --teacher checkpoint:PATH.")
     if architecture is None:
         raise DfrdBenchError(f"checkpoint:{argument} needs --teacher-arch, a name of `dfrd-bench list students`.")
-    return load_file(Path(argument).expanduser(), info, architecture)
+    return load_file(expanded(argument), info, architecture)
 
 
 checkpoint = TeacherSource(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from contextlib import redirect_stderr
 from pathlib import Path
 
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.records.files import expanded, home
 from dfrd_bench.records.weights import check_safe
 from dfrd_bench.teachers.robustbench_zoo import ZooModel
 
@@ -18,8 +20,8 @@ HEAD = 512  # bytes; enough to tell what a file is
 def models_folder() -> Path:
     """Where weights are kept, in RobustBench's own layout: $DFRD_BENCH_MODELS, else `dfrd-bench/models` in the user's cache."""
     if chosen := os.environ.get(FOLDER_VARIABLE):
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dfrd-bench" / "models"
+        return expanded(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or home() / ".cache") / "dfrd-bench" / "models"
 
 
 def paths(model: ZooModel) -> list[Path]:
@@ -84,7 +86,8 @@ def download(drive_id: str, path: Path) -> None:
     """Let gdown fetch a file from Google Drive; it shows its progress where somebody watches."""
     import gdown
 
-    gdown.download(id=drive_id, output=str(path), quiet=not sys.stderr.isatty())
+    with redirect_stderr(sys.__stderr__):  # its progress moves the cursor
+        gdown.download(id=drive_id, output=str(path), quiet=not sys.stderr.isatty())
 
 
 def is_page(path: Path) -> bool:

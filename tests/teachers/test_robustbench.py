@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -228,7 +229,7 @@ class TestBadFiles:
                 return (exec, (f"open({str(marker)!r}, 'w').close()",))
 
         self.put(models, {"state_dict": Evil()})
-        assert "holds an object of __builtin__.exec" in refused(SMALL)
+        assert re.search(r"holds an object of \S*exec, which is not read", refused(SMALL))
         assert not marker.exists()
 
     def test_weights_of_another_architecture_are_refused_naming_what_is_missing(self, models: Path) -> None:

@@ -9,7 +9,7 @@ from io import StringIO
 from typing import get_args
 
 from dfrd_bench.evaluation.audit import Finding, Kind
-from dfrd_bench.reporting.escaping import printable
+from dfrd_bench.reporting.escaping import cell, printable
 
 
 def to_text(findings: Sequence[Finding]) -> str:
@@ -32,7 +32,7 @@ def to_csv(findings: Sequence[Finding]) -> str:
     stream = StringIO()
     writer = csv.DictWriter(stream, [field.name for field in fields(Finding)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(finding) for finding in findings)
+    writer.writerows({name: cell(text) for name, text in asdict(finding).items()} for finding in findings)
     return stream.getvalue()
 
 

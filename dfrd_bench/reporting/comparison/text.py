@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dfrd_bench.errors import unknown_name
 from dfrd_bench.reporting.comparison.differences import Comparison, Line
-from dfrd_bench.reporting.escaping import escape_markdown, printable
+from dfrd_bench.reporting.escaping import cell, escape_markdown, printable
 from dfrd_bench.reporting.tables.layout import UNDEFINED, Column, attack_title
 
 HEADERS = ("Attack", "Metric", "A", "B", "A − B", "95% interval", "p", "", "McNemar p")
@@ -83,7 +83,7 @@ def _csv(comparison: Comparison) -> str:
         low, high = line.difference.interval or (None, None)
         rows.append(
             {
-                **{"attack": line.column.attack, "metric": line.column.metric, "a": line.a, "b": line.b},
+                **{"attack": cell(line.column.attack), "metric": line.column.metric, "a": line.a, "b": line.b},
                 **{"difference": line.difference.value, "low": low, "high": high},
                 **{"p": line.difference.p, "p_holm": line.holm, "p_mcnemar": line.mcnemar},
                 **{"significant": line.significant, "significant_after_holm": line.significant_after_holm},

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dfrd_bench.errors import unknown_name
+from dfrd_bench.reporting.escaping import cell as cell_of
 from dfrd_bench.reporting.escaping import escape_html, escape_latex, escape_markdown, printable
 from dfrd_bench.reporting.tables.layout import (
     ATTACK_TITLES,
@@ -150,11 +151,11 @@ def to_csv(tables: Sequence[ResultTable]) -> str:
                 for c, cell in row.cells.items():
                     numbers = (cell.mean, cell.std, *(cell.interval or (None, None)))
                     cells |= {c.key + ending: value for ending, value in zip(endings, numbers, strict=False)}
-                rows.append(
-                    dict(zip(names, (*values, row.source), strict=False)) | cells
-                )  # the source if it has a name
+                texts = map(cell_of, (*values, row.source))
+                rows.append(dict(zip(names, texts, strict=False)) | cells)  # the source if it has a name
     header = names + [column.key + ending for column in columns for ending in endings]
-    return pd.DataFrame(rows, columns=header).to_csv(index=False)
+    frame = pd.DataFrame(rows, columns=header)
+    return frame.rename(columns=cell_of).to_csv(index=False)
 
 
 FORMATS: dict[str, Callable[[Sequence[ResultTable]], str]] = {

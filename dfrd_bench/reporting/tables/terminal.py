@@ -24,6 +24,7 @@ STYLES = {"best": "bold", "tied": "bold", "second": "underline", None: ""}
 LEGEND = Markup(str, "[not dim bold]{}[/]", "[not dim underline]{}[/]")
 UNLIMITED = 100_000
 SHORTEST_LINE = 72
+SHORTEST_WORD = 5
 LONGEST_WORD = 14  # of a name, that is kept in one piece where the width is short
 INDENT = (0, 0, 0, 1)  # as far as the box indents its rows
 
@@ -65,19 +66,29 @@ def plain_text(tables: Sequence[ResultTable]) -> str:
 
 
 def _blocks(table: ResultTable, console: Console, width: int) -> list[Table]:
-    """The table, cut between attacks into as few equal parts as fit the width."""
-    attacks = table.attacks
-    for parts in range(1, len(attacks) + 1):
-        size = -(-len(attacks) // parts)
-        blocks = [_block(table, attacks[at : at + size]) for at in range(0, len(attacks), size)]
-        unlimited = console.options.update(width=UNLIMITED)
+    """The table, cut between attacks into as few equal parts as fit the width; where one attack does not, between metrics."""
+    attacks, unlimited = table.attacks, console.options.update(width=UNLIMITED)
+    cuts = [_between_attacks(table, -(-len(attacks) // parts)) for parts in range(1, len(attacks) + 1)]
+    cuts += [[[column] for column in table.columns]]
+    for cut, longest in [*((cut, LONGEST_WORD) for cut in cuts), (cuts[-1], SHORTEST_WORD)]:
+        blocks = [_block(table, columns, longest) for columns in cut]
         if max(console.measure(block, options=unlimited).maximum for block in blocks) <= width:
             break
     return blocks
 
 
-def _block(table: ResultTable, attacks: Sequence[str]) -> Table:
-    """Some attacks of a table, each as one column that holds its metrics side by side."""
+def _between_attacks(table: ResultTable, size: int) -> list[list[Column]]:
+    """The columns of so many attacks at a time."""
+    parts = [table.attacks[at : at + size] for at in range(0, len(table.attacks), size)]
+    return [[column for column in table.columns if column.attack in part] for part in parts]
+
+
+def _block(table: ResultTable, shown: Sequence[Column], longest_word: int) -> Table:
+    """Some columns of a table, those of an attack as one column that holds its metrics side by side.
+
+    Words of names are kept in one piece up to a length.
+    """
+    attacks = list(dict.fromkeys(column.attack for column in shown))
     grid = Table(box=HORIZONTALS, pad_edge=False, padding=(0, 1), header_style="", border_style="dim")
     names = [label_cells(table, group.student, row) for group in table.groups for row in group.rows]
     longest = {
@@ -89,11 +100,11 @@ def _block(table: ResultTable, attacks: Sequence[str]) -> Table:
         grid.add_column(
             Text(f"\n\n{label}", style="bold"),
             no_wrap=fixed,
-            min_width=max(len(label), min(longest[label], LONGEST_WORD)),
+            min_width=min(max(len(label), min(longest[label], LONGEST_WORD)), longest_word),
             overflow="fold",
             justify="right" if fixed else "left",
         )
-    parts = [[column for column in table.columns if column.attack == attack] for attack in attacks]
+    parts = [[column for column in shown if column.attack == attack] for attack in attacks]
     widths = {column: _widths(table, column) for columns in parts for column in columns}
     for attack, columns in zip(attacks, parts, strict=True):
         header = _header(attack, [(column.title, widths[column][-1]) for column in columns])

@@ -1,0 +1,207 @@
+"""Output reaches every terminal and pipe, whatever its encoding and width; no name in it moves a cursor or cuts a number."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+from rich.table import Table
+
+from dfrd_bench.cli import printing
+from dfrd_bench.cli.printing import SafeConsole, fit
+from dfrd_bench.cli.streams import Output, clean, one_line
+from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.evaluation.audit import Finding
+from dfrd_bench.records.files import expanded
+from dfrd_bench.records.store import load_record
+from dfrd_bench.reporting.audit.findings import to_csv
+from dfrd_bench.reporting.escaping import cell
+from dfrd_bench.reporting.found import find_runs
+from dfrd_bench.reporting.tables.build import build_tables
+from dfrd_bench.reporting.tables.terminal import renderable
+from dfrd_bench.teachers.robustbench_files import models_folder
+
+RESULTS = Path(__file__).parents[2] / "results"
+RUN = min((RESULTS / "digits").rglob("*/ferd/default-seed1-*/record.json")).parent
+NASTY = "a\x1b[2J\x07\rb\x9b31m\u202e\ud800c"
+
+
+def through(text: str, encoding: str) -> bytes:
+    """What reaches a pipe of an encoding."""
+    pipe = io.BytesIO()
+    with io.TextIOWrapper(pipe, encoding) as stream:
+        output = Output(stream, lambda error: None)
+        output.write(text)
+        output.flush()
+        found = pipe.getvalue()
+        output.rich_proxied_file.detach()
+        output.detach()
+        return found
+
+
+@pytest.mark.parametrize(
+    ("encoding", "written"),
+    [
+        ("ascii", b"CWinf 62.44 +- 0.5+ eps <= 1 - \\u4e2d\\xe9"),
+        ("latin-1", b"CWinf 62.44 \xb1 0.5+ eps <= 1 - \\u4e2d\xe9"),
+        ("cp1252", b"CWinf 62.44 \xb1 0.5\x86 eps <= 1 \x96 \\u4e2d\xe9"),
+        ("utf-8", "CW∞ 62.44 ± 0.5† ε ≤ 1 – 中é".encode()),
+    ],
+)
+def test_what_an_encoding_lacks_is_spelled_out(encoding: str, written: bytes) -> None:
+    assert through("CW∞ 62.44 ± 0.5† ε ≤ 1 – 中é", encoding) == written
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "utf-8", "utf-16"])
+def test_no_control_character_gets_through(encoding: str) -> None:
+    text = through(f"{NASTY}\n\tx", encoding).decode(encoding)
+    assert not set(text) & set("\x1b\x07\r\x9b\u202e")
+    assert text.endswith("\n\tx")
+    assert "a\\x1b[2J\\x07\\rb\\x9b31m\\u202e" in text
+
+
+def test_a_message_is_one_line() -> None:
+    assert one_line("a\nError: b\x1b") == r"a\nError: b\x1b"
+    assert clean("a\n\tb") == "a\n\tb"
+
+
+def test_rich_moves_the_cursor_and_what_it_is_given_does_not() -> None:
+    stream = io.StringIO()
+    table = Table("n\x1bame")
+    table.add_row(f"[bold]x[/bold]{NASTY}")
+    SafeConsole(file=stream, force_terminal=True, width=80).print(table)
+    left = re.sub(r"\x1b\[[\d;]*m", "", stream.getvalue())
+    assert "\x1b[1m" in stream.getvalue()
+    assert "n\\x1bame" in left
+    assert not set(left) & set("\x1b\x07\r\x9b\u202e")
+
+
+def run(*args: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "check": False, **options}
+    return subprocess.run([sys.executable, "-m", "dfrd_bench", *map(str, args)], **given)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_one_line_and_exit_code_2() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = run("table", RESULTS, stdout=full)
+    assert done.stderr == b"Error: The output cannot be written: No space left on device.\n"
+    assert done.returncode == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes a descriptor as a shell does")
+def test_a_closed_stdout_and_stderr_are_nowhere_to_write() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m dfrd_bench table {RESULTS} >&- 2>&-", shell=True, check=False, capture_output=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_a_reader_that_has_seen_enough_hears_no_complaint() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "dfrd_bench", "table", str(RESULTS)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+def test_help_and_a_file_with_any_name_reach_an_ascii_console(tmp_path: Path) -> None:
+    path = tmp_path / "caf\udce9 \x1b[2J.yaml"
+    done = run("suite", path, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 2
+    assert done.stderr.isascii()
+    assert b"\x1b" not in done.stderr
+    assert b"caf\\udce9 \\x1b[2J.yaml" in done.stderr
+    helped = run("table", "--help", env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert helped.stdout.isascii()
+    assert b"mean +- standard" in helped.stdout.replace(b"\n", b" ").replace(b"  ", b"")
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_no_number_of_a_table_is_cut_on_a_narrow_terminal(width: int) -> None:
+    tables = build_tables(find_runs([RESULTS / "digits"]).runs)
+
+    stream = io.StringIO()
+    SafeConsole(file=stream, force_terminal=True, width=width, color_system=None).print(renderable(tables))
+    assert max(map(len, stream.getvalue().splitlines())) <= width
+    found = Counter(re.findall(r"(?<![\d.])\d+\.\d{2,3}(?![\d.])", stream.getvalue()))
+    wanted: Counter[str] = Counter()
+    for row in (row for table in tables for row in table.rows):
+        for one in row.cells.values():
+            wanted.update(text for text in (one.text, one.spread) if re.fullmatch(r"\d+\.\d+", text))
+    assert wanted - found == Counter()
+
+
+def test_columns_of_an_outcome_are_left_out_and_numbers_are_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    place = SafeConsole(file=stream, force_terminal=True, width=40, color_system=None)
+    monkeypatch.setattr(printing, "console", lambda width: place)
+    evaluation = load_record(RUN).evaluation
+    printing.print_outcome(evaluation)
+    for attack in evaluation.attacks.values():
+        assert f"{100 * attack.average:.2f}" in stream.getvalue()
+    shown = " ".join(stream.getvalue().split())
+    assert "Left out, as the terminal is narrow: worst class %, 95 %, worst 10 %, NSD, seconds." in shown
+
+
+def test_a_table_that_fits_keeps_its_columns() -> None:
+    table = Table("name", "value")
+    table.add_row("a", "1.00")
+    assert fit(table, SafeConsole(width=40, file=io.StringIO())) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+cmd", "'+cmd"),
+        ("-x", "'-x"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("-0.5", "-0.5"),
+        ("+3", "+3"),
+        ("-1e-3", "-1e-3"),
+        ("gamma=1", "gamma=1"),
+        ("\t=1", "'\t=1"),
+        (-0.5, -0.5),
+        (None, None),
+    ],
+)
+def test_no_cell_is_a_formula(text: object, written: object) -> None:
+    assert cell(text) == written
+
+
+def test_a_csv_of_findings_and_one_of_records_hold_no_formula(tmp_path: Path) -> None:
+    finding = Finding("=cmd|' /C calc'!A0", "@x", "-y", "rule", "suspicious", "-1.5", "+z")
+    (row,) = csv.DictReader(io.StringIO(to_csv([finding])))
+    assert [*row.values()] == ["'=cmd|' /C calc'!A0", "'@x", "'-y", "rule", "suspicious", "-1.5", "'+z"]
+    record = load_record(RUN)
+    spec = record.spec.model_copy(update={"method": "=1+1", "variant": "@x"})
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "record.json").write_text(record.model_copy(update={"spec": spec}).model_dump_json())
+    (row,) = csv.DictReader(io.StringIO(tiny.command("table", tmp_path, "--format", "csv").out))
+    assert (row["method"], row["variant"]) == ("'=1+1", "'@x")
+
+
+def test_without_a_home_folder_what_to_set_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere(*_: object) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nowhere)
+    monkeypatch.setattr(Path, "expanduser", nowhere)
+    for variable in ("XDG_CACHE_HOME", "DFRD_BENCH_MODELS"):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(DfrdBenchError, match="set XDG_CACHE_HOME"):
+        models_folder()
+    with pytest.raises(DfrdBenchError, match="Write the whole path"):
+        expanded("~/x")
