@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import tiny
 from measured_runs import measured
 
 from dfrd_bench.records.schema import Record
-from dfrd_bench.reporting.figures.confusion import confusion_figure
+from dfrd_bench.reporting.figures.confusion import confusion_figure, save_figure
+from dfrd_bench.reporting.figures.samples import Samples, draw_samples
 
 SIGNATURES = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 
@@ -104,3 +106,25 @@ def test_what_cannot_be_drawn_is_refused_in_one_line(tmp_path: Path, options: li
 def test_a_folder_without_a_record_is_refused(tmp_path: Path) -> None:
     outcome = tiny.command("figure", "confusion", tmp_path / "nowhere")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("name", ["$\\bad{$", "$10_to_$20", "a\nb\x1b", "100 %", "\\frac", "x" * 400, ""])
+def test_a_class_may_have_any_name(tmp_path: Path, name: str) -> None:
+    _, one = record(tmp_path)
+    info = one.dataset.info.model_copy(update={"class_names": (name, "b", "c")})
+    figure = confusion_figure(one.model_copy(update={"dataset": one.dataset.model_copy(update={"info": info})}))
+    save_figure(figure, tmp_path / "f.png")
+    samples = Samples(np.zeros((3, 1, 8, 8), np.uint8), np.arange(3), np.ones(3, np.float32))
+    draw_samples(samples, info.class_names, tmp_path / "s.png")
+    assert (tmp_path / "f.png").read_bytes()[:4] == (tmp_path / "s.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_script_that_no_font_has_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _, one = record(tmp_path)
+    info = one.dataset.info.model_copy(update={"class_names": ("\U00012000", "\U00012001", "c")})  # Cuneiform
+    figure = confusion_figure(one.model_copy(update={"dataset": one.dataset.model_copy(update={"info": info})}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save_figure(figure, tmp_path / "f.png")
+    (said,) = caplog.messages
+    assert said.startswith("No installed font has all characters of this figure: install Noto")

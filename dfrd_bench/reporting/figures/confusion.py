@@ -14,6 +14,7 @@ from dfrd_bench.evaluation.metrics import target_distribution, target_entropy
 from dfrd_bench.records.files import write_atomically
 from dfrd_bench.records.schema import AttackRecord, Record
 from dfrd_bench.reporting.escaping import plain_in_figures
+from dfrd_bench.reporting.figures.fonts import every_script
 from dfrd_bench.reporting.tables.layout import ATTACK_TITLES, attack_title, display_name
 
 CONFUSION_FILE = "confusion.png"
@@ -78,7 +79,9 @@ def save_figure(figure: Any, path: Path) -> None:
         DfrdBenchError: there is no such format, or the file cannot be written.
     """
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=picture_format(path), dpi=DOTS_PER_INCH)
+    ending = picture_format(path)
+    with every_script(figure):
+        figure.savefig(buffer, format=ending, dpi=DOTS_PER_INCH)
     write_atomically(path, buffer.getvalue())
 
 
