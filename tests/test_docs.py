@@ -16,7 +16,7 @@ import plugin_packages
 import pytest
 import tiny
 
-from dfrd_bench.records.store import load_results
+from dfrd_bench.reporting.frame import load_results
 
 TUTORIAL = Path(__file__).parent.parent / "docs" / "adding-a-method.md"
 STATISTICS = TUTORIAL.with_name("statistics.md")

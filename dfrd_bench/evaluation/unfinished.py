@@ -47,14 +47,19 @@ class Finished:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Finished | None:
-        """What `to_arrays` gave, now or before it had all of these; None if they are of an attack that is not done."""
-        if FINISHED not in arrays:
+        """What `to_arrays` gave, now or before it had all of these; None if they are of an attack that is not done,
+        or damaged.
+        """
+        if FINISHED not in arrays or arrays[FINISHED].ndim != 1 or arrays[FINISHED].dtype.kind not in "iu":
             return None
         stages = None
-        if STAGES in arrays:
-            stages = {str(name): float(share) for name, share in zip(arrays[STAGES], arrays[STANDING], strict=True)}
-        notes = [str(note) for note in arrays.get(NOTES, ())]
-        return cls(arrays[FINISHED], float(arrays[SECONDS]), notes, stages)
+        try:
+            if STAGES in arrays:
+                stages = {str(name): float(share) for name, share in zip(arrays[STAGES], arrays[STANDING], strict=True)}
+            notes = [str(note) for note in arrays.get(NOTES, ())]
+            return cls(arrays[FINISHED], float(arrays[SECONDS]), notes, stages)
+        except (KeyError, TypeError, ValueError):  # damaged: it is done again
+            return None
 
 
 @dataclass(frozen=True)

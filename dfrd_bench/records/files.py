@@ -16,7 +16,7 @@ from dfrd_bench.settings import from_yaml
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-LARGEST_TEXT = 256 * 1024  # bytes of a suite or a request; YAML takes a second for as many
+LARGEST_TEXT = 128 * 1024  # bytes of a suite or a request; YAML takes seconds for as many
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:

@@ -7,14 +7,20 @@ from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
 from io import StringIO
+from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from dfrd_bench.errors import DfrdBenchError, unknown_name
+from dfrd_bench.records.reading import MIB, read_text
 from dfrd_bench.reporting.papers import numbers_folder, papers
 
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+LARGEST = 4 * MIB  # bytes of a paper's numbers
 ACCURACIES = ("average", "worst_class", "worst_10")
 CLASSES = {"cifar10": 10, "cifar100": 100, "tiny-imagenet": 200}
 OWN_SETTINGS = frozenset(
@@ -96,13 +102,21 @@ def published() -> Mapping[str, tuple[Entry, ...]]:
     """
     tables: dict[str, list[Entry]] = {}
     for paper in papers():
-        try:
-            rows = list(csv.DictReader(StringIO((numbers_folder() / f"{paper}.csv").read_text(encoding="utf-8"))))
-            for entry in map(Entry.model_validate, rows):
-                tables.setdefault(f"{paper}:{entry.table}", []).append(entry)
-        except (OSError, ValidationError) as error:
-            raise DfrdBenchError(f"The published numbers of {paper} are damaged; reinstall dfrd-bench.") from error
+        for entry in read_entries(numbers_folder() / f"{paper}.csv"):
+            tables.setdefault(f"{paper}:{entry.table}", []).append(entry)
     return MappingProxyType({name: tuple(entries) for name, entries in tables.items()})
+
+
+def read_entries(path: Path | Traversable) -> list[Entry]:
+    """The printed numbers in a paper's CSV file.
+
+    Raises:
+        DfrdBenchError: it cannot be read, or holds something else.
+    """
+    try:
+        return [Entry.model_validate(row) for row in csv.DictReader(StringIO(read_text(path, LARGEST)))]
+    except (OSError, ValueError, csv.Error) as error:
+        raise DfrdBenchError(f"The published numbers in {path} are damaged; reinstall dfrd-bench.") from error
 
 
 def published_table(name: str) -> tuple[Entry, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 import os
 from collections.abc import Mapping
@@ -13,11 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from dfrd_bench.errors import DfrdBenchError, out_of_memory
 from dfrd_bench.records.files import unwritable, write_atomically
+from dfrd_bench.records.reading import MIB, read_file
 
 if TYPE_CHECKING:
     import torch
 
     from dfrd_bench.method import Stateful
+
+log = logging.getLogger(__name__)
+LARGEST = 256 * MIB  # bytes of a history
 
 
 @dataclass(frozen=True)
@@ -114,10 +119,21 @@ class History:
         """Drop the lines of epochs that are about to be run (again); returns those that stay."""
         kept: list[dict[str, Any]] = []
         if self.path.exists():
-            for line in self.path.read_text(encoding="utf-8").splitlines()[:epochs]:
-                kept.append(json.loads(line))
+            lines = read_file(self.path, LARGEST).decode("utf-8", "replace").splitlines()[:epochs]
+            kept = [numbers for line in lines if (numbers := _numbers(line)) is not None]
+            if len(kept) < len(lines):
+                log.warning("%s: dropped %d lines that are damaged.", self.path, len(lines) - len(kept))
         write_atomically(self.path, "".join(map(_line, kept)).encode())
         return kept
+
+
+def _numbers(line: str) -> dict[str, Any] | None:
+    """What a line says; None if it is damaged."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _line(numbers: Mapping[str, Any]) -> str:

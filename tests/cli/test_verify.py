@@ -146,6 +146,25 @@ def test_weights_of_another_network_are_refused(run: Path) -> None:
     assert "is not the network" in done.out
 
 
+def test_five_thousand_classes_that_are_none_are_named_without_counting_them(run: Path) -> None:
+    edit(run, lambda record: record["dataset"]["info"].update(class_names=[str(k) for k in range(5000)]))
+    out = tiny.command("verify", run).out
+    assert "confusion: not a matrix of the 5000 classes recorded" in out
+
+
+@pytest.mark.parametrize("file", ["student.safetensors", "record.json"])
+def test_another_weights_file_and_an_edited_seed_are_named(run: Path, file: str) -> None:
+    folder = run.rename(run.parent / f"default-seed0-{load_record(run).spec.digest()}")
+    assert tiny.command("verify", folder).code == 0
+    if file == "record.json":
+        edit(folder, lambda record: record["spec"].update(seed=7))
+    else:
+        (folder / file).write_bytes(b"another network")
+    done = tiny.command("verify", folder)
+    assert done.code == 1
+    assert ("sha256 differ" if file != "record.json" else "The folder is named for seed 0") in done.out
+
+
 def test_nothing_to_verify_is_a_mistake_of_the_user(tmp_path: Path) -> None:
     done = tiny.command("verify", tmp_path)
     assert done.code == 2

@@ -1,0 +1,1 @@
+"""Measurements of what survives: damaged and hostile files."""
