@@ -11,7 +11,7 @@ from dfrd_bench.errors import DfrdBenchError, unknown_name
 
 M = TypeVar("M")
 LONGEST = 160  # characters of a value that a message repeats
-WHOLE_BITS = 63  # that a whole number may have anywhere below
+WHOLE_BITS = 32  # that a whole number may have: products of two still fit where they are used
 
 
 def from_yaml(text: str, where: str) -> Any:

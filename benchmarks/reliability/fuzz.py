@@ -9,6 +9,7 @@ where a mutant ends it. What a reader did not survive is written to --keep.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import resource
 import signal
@@ -47,6 +48,7 @@ def work(name: str, first: int, last: int, keep: Path) -> None:
     def late(*_: object) -> None:
         raise HangError
 
+    logging.disable(logging.WARNING)  # of damaged lines, thousands of them
     signal.signal(signal.SIGALRM, late)
     with tempfile.TemporaryDirectory() as folder:
         reader = readers(Path(folder))[name]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +122,6 @@ def write_run(folder: Path) -> Record:
 
 def readers(root: Path) -> dict[str, Reader]:
     """All readers, each with a folder of its own below a root."""
-    logging.getLogger("dfrd_bench").setLevel(logging.ERROR)
     run = root / "run"
     true = write_run(run)
     run = run.rename(root / true.spec.folder(root).name)

@@ -20,12 +20,15 @@ LARGEST_TEXT = 128 * 1024  # bytes of a suite or a request; YAML takes seconds f
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
-    """Write a file so that a reader sees the old content or the new, never a part.
+    """Write a file so that a reader sees the old content or the new, never a part; a pipe or a device is written into.
 
     Raises:
         DfrdBenchError: the folder cannot be written.
     """
     part = path.with_name(path.name + ".tmp")
+    if path.exists() and not path.is_file() and not path.is_dir():
+        _write_into(path, data)
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
@@ -36,6 +39,15 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
     except OSError as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+        raise unwritable(path, error) from error
+
+
+def _write_into(path: Path, data: bytes | memoryview) -> None:
+    """Write to a pipe or a device, such as /dev/stdout, which a file must not take the place of."""
+    try:
+        with path.open("wb") as file:
+            file.write(data)
+    except OSError as error:
         raise unwritable(path, error) from error
 
 

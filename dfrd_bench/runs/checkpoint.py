@@ -131,9 +131,10 @@ def _numbers(line: str) -> dict[str, Any] | None:
     """What a line says; None if it is damaged."""
     try:
         found = json.loads(line)
-    except (ValueError, RecursionError):
+        _line(found)  # an infinity deep inside it cannot be written again
+    except (AttributeError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return dict(found)
 
 
 def _line(numbers: Mapping[str, Any]) -> str:

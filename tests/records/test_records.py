@@ -231,6 +231,17 @@ class TestWriteAtomically:
         with pytest.raises(DfrdBenchError, match=r"^Cannot write .*results/run/file: "):
             write_atomically(tmp_path / "results" / "run" / "file", b"x")
 
+    @pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
+    def test_a_pipe_or_a_device_stays_what_it_is_and_is_written_into(self, tmp_path: Path) -> None:
+        pipe = tmp_path / "pipe"
+        os.mkfifo(pipe)
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        write_atomically(pipe, b"into it")
+        assert os.read(reader, 100) == b"into it"
+        os.close(reader)
+        assert pipe.is_fifo()
+        assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
 
 class TestDigest:
     other: dict[str, Any] = {  # noqa: RUF012

@@ -110,6 +110,7 @@ BESIDE: dict[str, Callable[[Path], None]] = {
     "other labels": arrays(labels=lambda values: values[::-1]),
     "no class": arrays(attack_clean=lambda values: values + 100),
     "other weights": other_weights,
+    "a folder for weights": lambda run: (run / "student.safetensors").mkdir(),
     "one array": lambda run: np.save((run / "predictions.npz").open("wb"), np.zeros(600, "i2")),
     "no archive": lambda run: (run / "predictions.npz").write_bytes(b"PK\x03\x04half") and None,
     "a folder": lambda run: (run / "predictions.npz").unlink() or (run / "predictions.npz").mkdir(),
