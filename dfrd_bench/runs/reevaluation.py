@@ -27,6 +27,7 @@ from dfrd_bench.records.store import (
     teacher_folder,
 )
 from dfrd_bench.registry import ATTACKS, TEACHERS
+from dfrd_bench.runs.defaults import usual_defaults
 from dfrd_bench.runs.environment import choose_device
 from dfrd_bench.runs.measurement import extended, measure
 from dfrd_bench.runs.subject import check_own_images, open_again, recorded_network
@@ -34,6 +35,7 @@ from dfrd_bench.runs.subject import check_own_images, open_again, recorded_netwo
 PATIENCE = 60.0  # seconds to wait while another process writes a record
 
 
+@usual_defaults()
 def evaluate_run(
     folder: str | Path,
     *,
@@ -84,6 +86,7 @@ def evaluate_run(
     return _completed(folder, _save(folder, record, predictions))
 
 
+@usual_defaults()
 def evaluate_teacher(
     name: str,
     *,
@@ -141,6 +144,7 @@ def evaluate_teacher(
     return folder, _save(folder, record, predictions)
 
 
+@usual_defaults()
 def evaluate_weights(
     path: str | Path,
     *,

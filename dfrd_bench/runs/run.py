@@ -17,6 +17,7 @@ from dfrd_bench.records.schema import Record, TrainingRecord
 from dfrd_bench.records.store import RECORD_FILE, UNFINISHED_FOLDER, WEIGHTS_FILE, load_record, save_record
 from dfrd_bench.registry import ATTACKS
 from dfrd_bench.runs.checkpoint import State
+from dfrd_bench.runs.defaults import usual_defaults
 from dfrd_bench.runs.epochs import CHECKPOINT_FOLDER, train_epochs
 from dfrd_bench.runs.preparation import Prepared, prepare
 from dfrd_bench.runs.request import Request, requested
@@ -63,6 +64,7 @@ def run(
     return fulfil(asked, observer, keep_checkpoint=keep_checkpoint)
 
 
+@usual_defaults()
 def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bool = False) -> Finished:
     """Make the run that a request asks for.
 

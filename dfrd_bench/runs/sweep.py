@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.records.store import load_record
 from dfrd_bench.registry import ATTACKS
+from dfrd_bench.runs.defaults import usual_defaults
 from dfrd_bench.runs.environment import choose_device
 from dfrd_bench.runs.subject import check_same_images, open_again, recorded_network
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from dfrd_bench.evaluation.curve import Curve
 
 
+@usual_defaults()
 def sweep_run(
     folder: str | Path,
     *,

@@ -24,6 +24,7 @@ from dfrd_bench.records.store import (
 )
 from dfrd_bench.registry import ATTACKS, STUDENTS
 from dfrd_bench.runs.checkpoint import State
+from dfrd_bench.runs.defaults import usual_defaults
 from dfrd_bench.runs.environment import choose_device
 from dfrd_bench.runs.epochs import CHECKPOINT_FOLDER, train_epochs
 from dfrd_bench.runs.preparation import check_training, threat_of
@@ -76,6 +77,7 @@ def train_teacher(
     return fulfil_teacher(requested({"dataset": dataset, **request}, "train_teacher"), output, observer)
 
 
+@usual_defaults()
 def fulfil_teacher(request: Request, output: str | Path | None = None, observer: Observer = SILENT) -> TrainedTeacher:
     """Make the teacher that a request asks for.
 

@@ -10,11 +10,13 @@ from dfrd_bench.evaluation.contradictions import origin_astray
 from dfrd_bench.evaluation.recomputation import differences
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.records.store import RERUN_FOLDER, drop_unfinished, load_predictions, load_record
+from dfrd_bench.runs.defaults import usual_defaults
 from dfrd_bench.runs.environment import choose_device
 from dfrd_bench.runs.measurement import measure
 from dfrd_bench.runs.subject import check_same_images, open_again, recorded_network
 
 
+@usual_defaults()
 def verify_run(
     folder: str | Path,
     *,
