@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import IO, TYPE_CHECKING
 
 import click
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -21,6 +21,17 @@ if TYPE_CHECKING:
 
 class SafeConsole(Console):
     """Rich's console, that moves the cursor where Rich wants it and nobody else."""
+
+    @property
+    def file(self) -> IO[str]:
+        """Below what Rich itself puts over a stream while a bar is shown, and below what guards that stream."""
+        found = super().file
+        below: IO[str] = getattr(found, "rich_proxied_file", found)
+        return below
+
+    @file.setter
+    def file(self, new_file: IO[str]) -> None:
+        self._file = new_file
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """As Rich does, with every text cleaned."""
@@ -54,6 +65,7 @@ def usable(found: Found) -> Found:
 
 
 UNLIMITED = 100_000
+EXPENDABLE = (7, 5, 4, 2, 6)  # columns of an outcome: seconds, worst 10 %, the intervals, NSD
 
 
 def print_outcome(evaluation: EvaluationRecord) -> None:
@@ -74,23 +86,31 @@ def print_outcome(evaluation: EvaluationRecord) -> None:
             f"{attack.seconds:.1f}",
         )
     place = console(width=120)
-    left_out = fit(table, place)
+    left_out = fit(table, place, EXPENDABLE)
     place.print(table)
     if left_out:
         place.print(f"Left out, as the terminal is narrow: {', '.join(left_out)}.")
     place.print(f"survives every attack: {100 * evaluation.worst_case:.2f} %")
 
 
-NEEDED = 2  # columns that stay however narrow the terminal is
+def fit(table: Table, place: Console, expendable: Sequence[int]) -> list[str]:
+    """Drop columns until the others have room for their numbers.
 
+    Args:
+        table: whose columns.
+        place: where it shall fit.
+        expendable: places of the columns that may go, the first of them first.
 
-def fit(table: Table, place: Console) -> list[str]:
-    """Drop columns from the right until the others have room for their numbers; the headings of those that were dropped."""
-    dropped = []
-    unlimited = place.options.update(width=UNLIMITED)
-    while len(table.columns) > NEEDED and place.measure(table, options=unlimited).maximum > place.width:
-        dropped.append(str(table.columns.pop().header))
-    return dropped[::-1]
+    Returns:
+        The headings of those that went, from left to right.
+    """
+    unlimited, columns, gone = place.options.update(width=UNLIMITED), list(table.columns), set()
+    for number in expendable:
+        if place.measure(table, options=unlimited).maximum <= place.width:
+            break
+        gone.add(number)
+        table.columns = [column for other, column in enumerate(columns) if other not in gone]
+    return list(dict.fromkeys(str(columns[number].header) for number in sorted(gone)))
 
 
 def _interval(bounds: tuple[float, float] | None) -> str:

@@ -19,12 +19,14 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 from dfrd_bench.cli.printing import SafeConsole
 from dfrd_bench.observer import Observer
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 PLAIN_SECONDS = 15.0
+ROOM = 72  # columns of a terminal, from which there is room for a bar
 
 
 def summarise(numbers: Mapping[str, float]) -> str:
@@ -64,14 +66,13 @@ def watching(quiet: bool) -> Iterator[Observer]:
 
 
 def _bars(console: Console) -> Progress:
+    name = TextColumn("{task.description:<12}", table_column=Column(no_wrap=True))
+    counted = MofNCompleteColumn(table_column=Column(min_width=7, no_wrap=True))
+    note = TextColumn("{task.fields[note]}", table_column=Column(overflow="fold"))
+    if console.width < ROOM:  # numbers stay whole, bars and clocks go
+        return Progress(name, counted, note, console=console)
     return Progress(
-        TextColumn("{task.description:<12}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
+        name, BarColumn(bar_width=24), counted, TimeElapsedColumn(), TimeRemainingColumn(), note, console=console
     )
 
 
