@@ -113,6 +113,7 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
     Raises:
         DfrdBenchError: whatever is wrong with the request.
     """
+    from dfrd_bench.attacks.folding import freeze_norms
     from dfrd_bench.datasets.base import open_dataset
     from dfrd_bench.students.base import build_network
     from dfrd_bench.teachers.base import load_teacher
@@ -140,7 +141,7 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
     if request.compile:
         student.compile()  # in place: its parameters keep their names; copies of it are not compiled
     problem = Problem(
-        teacher=teacher.model,
+        teacher=freeze_norms(teacher.model),
         student=precision.place(student, device),
         info=dataset.info,
         threat=threat,
