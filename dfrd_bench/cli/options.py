@@ -32,6 +32,13 @@ BALL: tuple[Option, ...] = (
 precision = click.option(
     "--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "tf32", "bf16"]), help="Of training."
 )
+precision_or_auto = click.option(
+    "--precision",
+    default="fp32",
+    show_default=True,
+    type=click.Choice(["fp32", "tf32", "bf16", "auto"]),
+    help="Of training; auto: fp32 or bf16, whichever is quicker here.",
+)
 teacher = click.option("--teacher", metavar="NAME", help="See `list teachers`; the dataset's own by default.")
 teacher_arch = click.option(
     "--teacher-arch", metavar="NAME", help="Architecture of a checkpoint: teacher (see `list students`)."
@@ -53,7 +60,7 @@ NETWORKS: tuple[Option, ...] = (
     click.option(
         "--preset", default="default", show_default=True, help="Budget: default, quick, paper, or cpu (not for digits)."
     ),
-    precision,
+    precision_or_auto,
     click.option(
         "--compile/--no-compile", help="Compile the student with torch.compile: for long runs on a GPU.", default=False
     ),
