@@ -76,7 +76,10 @@ def has_bfloat16_units(device: torch.device) -> bool:
 
 
 class StandIns:
-    """Folded copies that attacks of a training search on, in the place of networks that learn meanwhile; made when asked for."""
+    """Folded copies that attacks of a training search on, in the place of networks that learn meanwhile; made when asked for.
+
+    The copy of a network that was compiled in place is compiled too.
+    """
 
     def __init__(self) -> None:
         self._copies: dict[nn.Module, Folded | None] = {}
@@ -90,7 +93,9 @@ class StandIns:
         """
         if model not in self._copies:
             with torch.autocast(example.device.type, enabled=False):
-                self._copies[model] = _agreeing(model, example[:GRADIENTS].float())
+                self._copies[model] = folded = _agreeing(model, example[:GRADIENTS].float())
+            if folded is not None and getattr(model, "_compiled_call_impl", None) is not None:
+                folded.graph.compile()  # as the network was
         folded = self._copies[model]
         if folded is None:
             return model

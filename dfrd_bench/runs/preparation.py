@@ -12,7 +12,7 @@ from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.problem import Precision, PrecisionName, Problem, ThreatModel
 from dfrd_bench.records.schema import ExperimentSpec
 from dfrd_bench.registry import METHODS
-from dfrd_bench.runs.environment import choose_device
+from dfrd_bench.runs.environment import can_compile, choose_device
 from dfrd_bench.runs.precision import quicker
 from dfrd_bench.runs.request import Request
 from dfrd_bench.settings import check_names, validated
@@ -150,7 +150,8 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
         device=device,
         precision=Precision(),  # memory layout only
     )
-    if request.compile:
+    compiled = request.compile and can_compile(device)
+    if compiled:
         student.compile()  # in place: its parameters keep their names; copies of it are not compiled
 
     spec = ExperimentSpec(
@@ -163,7 +164,7 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
         student=student_name,
         threat=threat,
         precision="fp32",
-        compiled=request.compile,
+        compiled=compiled,
         seed=request.seed,
     )
     batch = int(config.model_dump().get("batch_size", 1))
