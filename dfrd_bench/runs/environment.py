@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger(__name__)
-PACKAGES = ("dfrd-bench", "torch", "torchvision", "robustbench", "pyautoattack", "numpy", "scikit-learn")
+PACKAGES = ("dfrd-bench", "torch", "torchvision", "robustbench", "pyautoattack", "numpy")
 
 
 def choose_device(name: str) -> torch.device:
