@@ -6,8 +6,8 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from functools import cached_property, lru_cache
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from dfrd_bench.errors import DfrdBenchError, unknown_name
@@ -127,11 +127,17 @@ class Registry(Generic[T]):
 
 
 def _distribution(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown distribution"
+    return " ".join(_name_and_version(point.dist)) if point.dist else "unknown distribution"
 
 
 def _is_own(point: EntryPoint) -> bool:
-    return point.dist is not None and point.dist.name == OWN_DISTRIBUTION
+    return point.dist is not None and _name_and_version(point.dist)[0] == OWN_DISTRIBUTION
+
+
+@lru_cache
+def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+    """Each asks for all of a distribution's metadata to be parsed again, and all its entry points share it."""
+    return distribution.name, distribution.version
 
 
 def _one_line(error: Exception) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
 import click
 
 from dfrd_bench._version import __version__
+from dfrd_bench.cli import threads
 from dfrd_bench.errors import DfrdBenchError, out_of_memory, unknown_name
 
 COMMANDS = {
@@ -74,6 +76,7 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Entry point: a user's mistake gives one line on stderr and exit code 2, Ctrl-C 130."""
+    threads.advise(os.environ)
     try:
         cli.main(args, standalone_mode=False)
     except DfrdBenchError as error:

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from dfrd_bench.attacks import STANDARD_ATTACKS
+from dfrd_bench.cli.threads import use
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.runs.request import Request, read_request, requested
 from dfrd_bench.settings import from_yaml, number
@@ -84,6 +85,21 @@ MEASURING: tuple[Option, ...] = (
     ),
 )
 """How it is measured, and where all of this may stand as well."""
+
+
+def _use_threads(context: click.Context, option: click.Parameter, count: int | None) -> None:
+    if count is not None:
+        use(count)
+
+
+threads = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    expose_value=False,
+    callback=_use_threads,
+    help="Processor threads; as many as OMP_NUM_THREADS says, else as PyTorch takes, by default.",
+)
 
 
 def settings(help: str) -> Option:
