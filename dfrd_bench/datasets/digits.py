@@ -50,7 +50,7 @@ class Digits(Dataset):
         """The fixed stratified split; images are float32 multiples of 1/16.
 
         `digits.npz` holds what scikit-learn's `train_test_split` makes of its `load_digits` with 897 images to train on,
-        stratified, with seed 0: importing scikit-learn takes longer than everything else that a run does before it trains.
+        stratified, with seed 0. It lies here since scikit-learn takes as long to import as PyTorch's optimisers.
         """
         import torch
 
