@@ -23,6 +23,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "Evaluate a run, a teacher or a weights file, adding what is missing."),
     "figure": ("figure", "Draw confusion matrices and attack targets of a run, or its accuracy against ε."),
     "samples": ("samples", "Draw the images a run synthesized."),
+    "inspect": ("inspect", "Say what the images that runs synthesized are to their teacher."),
     "list": ("listing", "List methods, datasets, teachers, students or attacks."),
     "show": ("show", "Show a method: its paper and every hyper-parameter."),
     "teacher": ("teacher", "Train a robust teacher."),
