@@ -27,7 +27,7 @@ HEADINGS = (
 )
 LEGEND = (
     "Of the images that the runs kept, seen by the teacher: entropy of its prediction (nats) and largest probability, averaged.",
-    "Distance: L∞ distance to another class, the median, found by PGD. Inside ε: share of images nearer than the threat model's ε.",
+    "Distance: L∞ distance to another class, median, by PGD. Inside ε: share of images nearer than ε of the threat model.",
     "Spread: entropy of the teacher's classes over the images (nats), and the share of the most frequent one.",
     "PGD-20 and AA: the student's accuracy (%) on the test images. Every number is a mean over seeds.",
 )
