@@ -2,8 +2,9 @@
 
 Signs of gradients amplify rounding errors: a pixel whose gradient is nearly zero is pushed the other way, and after a few steps
 of a student at its full learning rate the losses of two correct programs differ in the second digit. So synthesis runs freely,
-which also compares the gradients of all earlier steps, but each student step of the plain recipe begins with the images,
-the weights, the optimiser's state and the random state that ours began with, and what it did to the weights is compared too.
+which also compares the gradients of all earlier steps, but at a tenth of its learning rates (Adam's first steps are signs as
+well), and each student step of the plain recipe begins with the images, the weights, the optimiser's state and the random state
+that ours began with; what it did to the weights is compared too.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dfrd_bench.benchmarks.speed.cases import Case
-from dfrd_bench.benchmarks.speed.trainers import ours, plain
+from .cases import Case
+from .trainers import ours, plain
 
 TOLERANCE = 1e-4
 SYNTHESIS = ("generator_loss", "terms")  # what ours and the plain recipe call a step's loss
 STUDENT = ("distillation_view", "distill")
+RATES = ("generator_lr", "latent_lr", "pixel_lr")
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Notes:
     states: list[tuple[Tensor, Any, Any, Tensor]] = field(default_factory=list)
 
 
-def agreement(case: Case, method: str, *, steps: int = 3, epochs: int = 2, **changes: Any) -> Agreement:
+def agreement(case: Case, method: str, *, steps: int = 2, epochs: int = 2, **changes: Any) -> Agreement:
     """Train both for a few epochs of a few steps, and compare.
 
     Args:
@@ -70,7 +72,9 @@ def agreement(case: Case, method: str, *, steps: int = 3, epochs: int = 2, **cha
     """
     short = {
         **{"epochs": epochs, "warmup_epochs": 0, "synthesis_rounds": 1, "synthesis_steps": steps},
-        **{"distillation_steps": steps, "generator_steps": 1, "student_steps": 1, **changes},
+        **{"distillation_steps": steps, "generator_steps": 1, "student_steps": 1},
+        **{name: rate / 10 for name, rate in case.config(method) if name in RATES},
+        **changes,
     }
     mine, theirs = Notes(), Notes()
     with case.precision.backends():
@@ -113,7 +117,9 @@ def train(trainer: Any, epochs: int, notes: Notes, like: Notes | None = None) ->
             setattr(trainer, name, student(getattr(trainer, name), stage))
     for epoch in range(epochs):
         numbers = trainer.train_epoch(epoch)
-        if not any(stage == "synthesis" for stage, _ in notes.steps):  # ZSKT's generator, whose steps are its own business
+        if not any(
+            stage == "synthesis" for stage, _ in notes.steps
+        ):  # ZSKT's generator, whose steps are its own business
             notes.steps.append(("generator", {"adv": numbers["loss_adv"]}))
 
 

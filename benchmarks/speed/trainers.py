@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dfrd_bench.benchmarks.speed.cases import Case
-from dfrd_bench.benchmarks.speed.plain.ferd import PlainFERD
-from dfrd_bench.benchmarks.speed.plain.inversion import PlainCMI, PlainDeepInv, PlainFast
-from dfrd_bench.benchmarks.speed.plain.others import PlainDFHL, PlainZSKT
-from dfrd_bench.benchmarks.speed.plain.trainer import PlainStudent
 from dfrd_bench.registry import METHODS
 
-if TYPE_CHECKING:
-    from dfrd_bench.method import Method
+from .cases import Case
+from .plain.ferd import PlainFERD
+from .plain.inversion import PlainCMI, PlainDeepInv, PlainFast
+from .plain.others import PlainDFHL, PlainZSKT
+from .plain.trainer import Trainer
 
 PLAIN: dict[str, Any] = {
     "ferd": PlainFERD,
@@ -25,13 +23,13 @@ PLAIN: dict[str, Any] = {
 }
 
 
-def ours(case: Case, method: str, **changes: Any) -> Method:
+def ours(case: Case, method: str, **changes: Any) -> Trainer:
     """The product's method."""
-    made: Method = METHODS.get(method)(case.problem(plain=False), case.config(method, **changes))
+    made: Trainer = METHODS.get(method)(case.problem(plain=False), case.config(method, **changes))
     return made
 
 
-def plain(case: Case, method: str, **changes: Any) -> PlainStudent:
+def plain(case: Case, method: str, **changes: Any) -> Trainer:
     """The plain recipe's."""
-    made: PlainStudent = PLAIN[method](case.problem(plain=True), case.config(method, **changes))
+    made: Trainer = PLAIN[method](case.problem(plain=True), case.config(method, **changes))
     return made

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dfrd_bench.benchmarks.speed.plain.attacks import climb
-from dfrd_bench.benchmarks.speed.plain.hooks import Hooks
-from dfrd_bench.benchmarks.speed.plain.losses import decoupled_kl, kl, kl_from_uniform
-from dfrd_bench.benchmarks.speed.plain.trainer import PlainGenerator
 from dfrd_bench.distillation.reweighting import class_means, distribution
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.problem import Problem
 from dfrd_bench.students.wide_resnet import WideResNet
+
+from .attacks import climb
+from .hooks import Hooks
+from .losses import decoupled_kl, kl, kl_from_uniform
+from .trainer import PlainGenerator
 
 GUARD = 1e-10
 
@@ -101,7 +102,7 @@ class PlainFERD(PlainGenerator):
             compression = compression.mean(1) / 2 if c.bottleneck_penalty == "half-mean" else compression.sum(1)
             loss = F.cross_entropy(logits.float(), labels, reduction="sum") + c.bottleneck_beta * compression.sum()
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
         return F.softplus(raw).detach()[:, :, 0, 0]
 

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dfrd_bench.benchmarks.speed.plain.hooks import Hooks
-from dfrd_bench.benchmarks.speed.plain.losses import jensen_shannon, masked_kl, total_variation
-from dfrd_bench.benchmarks.speed.plain.trainer import PlainGenerator, PlainPool
 from dfrd_bench.distillation.contrastive import MemoryBank, ProjectionHead
 from dfrd_bench.distillation.generators import initialised_from
 from dfrd_bench.distillation.views import jitter, resized_crops
 from dfrd_bench.problem import Problem
+
+from .hooks import Hooks
+from .losses import jensen_shannon, masked_kl, total_variation
+from .trainer import PlainGenerator, PlainPool
 
 
 class PlainDeepInv(PlainPool):
@@ -34,7 +35,8 @@ class PlainDeepInv(PlainPool):
 
         def render() -> Tensor:
             u.data = u.data.clamp(low, high)
-            return c.pixel_mean + c.pixel_std * u
+            images: Tensor = c.pixel_mean + c.pixel_std * u
+            return images
 
         return render, [{"params": [u], "lr": c.pixel_lr, "betas": (c.beta1, c.beta2)}]
 

@@ -48,4 +48,5 @@ def total_variation(x: Tensor) -> Tensor:
     """Norms of the differences between neighbours, in four directions (Yin et al. 2020): [N, C, H, W] -> scalar."""
     across, down = x[:, :, :, :-1] - x[:, :, :, 1:], x[:, :, :-1, :] - x[:, :, 1:, :]
     falling, rising = x[:, :, 1:, :-1] - x[:, :, :-1, 1:], x[:, :, :-1, :-1] - x[:, :, 1:, 1:]
-    return torch.norm(across) + torch.norm(down) + torch.norm(falling) + torch.norm(rising)
+    total: Tensor = torch.norm(across) + torch.norm(down) + torch.norm(falling) + torch.norm(rising)
+    return total

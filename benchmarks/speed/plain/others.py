@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dfrd_bench.benchmarks.speed.plain.attacks import climb
-from dfrd_bench.benchmarks.speed.plain.losses import kl
-from dfrd_bench.benchmarks.speed.plain.trainer import START_NOISE, PlainGenerator, PlainStudent
 from dfrd_bench.distillation.generators import ConvGenerator, initialised_from
 from dfrd_bench.distillation.views import zoom_and_rotate
 from dfrd_bench.problem import Problem
+
+from .attacks import climb
+from .losses import kl
+from .trainer import START_NOISE, PlainGenerator, PlainStudent
 
 
 class PlainDFHL(PlainGenerator):

@@ -8,13 +8,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from dfrd_bench.benchmarks.speed.plain.attacks import climb
-from dfrd_bench.benchmarks.speed.plain.losses import kl, kl_from_uniform
 from dfrd_bench.distillation.augmentation import augment
 from dfrd_bench.distillation.generators import ConvGenerator, initialise_normal, initialised_from
 from dfrd_bench.distillation.pool import SyntheticPool
 from dfrd_bench.method import Progress, silent
 from dfrd_bench.problem import Problem
+
+from .attacks import climb
+from .losses import kl, kl_from_uniform
 
 START_NOISE = 0.001
 
@@ -64,7 +65,7 @@ class PlainStudent:
         if self.config.student_clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.student.parameters(), self.config.student_clip_norm)
         self.optimiser.step()
-        return loss.item()
+        return float(loss.item())
 
     def student_loss(self, x: Tensor, teacher_logits: Tensor) -> Tensor:
         """w·KL(f^T(x), f^S(x_adv)) + (1 − w)·KL(f^T(x), f^S(x))."""
