@@ -18,6 +18,7 @@ HEAVY = ("torch", "torchvision", "robustbench", "sklearn", "matplotlib", "pandas
 
 def test_help_of_every_command_imports_nothing_heavy() -> None:
     calls = [[], *([name] for name in COMMANDS), ["teacher", "train"], ["figure", "confusion"], ["figure", "curve"]]
+    calls += [["bench", name] for name in ("methods", "attacks", "autoattack", "startup", "agreement", "all")]
     script = f"""
 import io, json, sys
 from contextlib import redirect_stdout
