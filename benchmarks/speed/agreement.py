@@ -4,7 +4,7 @@ Signs of gradients amplify rounding errors: a pixel whose gradient is nearly zer
 of a student at its full learning rate the losses of two correct programs differ in the second digit. So synthesis runs freely,
 which also compares the gradients of all earlier steps, but at a tenth of its learning rates (Adam's first steps are signs as
 well), and each student step of the plain recipe begins with the images, the weights, the optimiser's state and the random state
-that ours began with; what it did to the weights is compared too.
+that ours began with; what it did to the weights is compared too. For the same reason attacks take few steps here.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .trainers import ours, plain
 TOLERANCE = 1e-4
 SYNTHESIS = ("generator_loss", "terms")  # what ours and the plain recipe call a step's loss
 STUDENT = ("distillation_view", "distill")
+FEW = {"attack_steps": 2, "probe_steps": 5}
 RATES = ("generator_lr", "latent_lr", "pixel_lr")
 
 
@@ -72,7 +73,7 @@ def agreement(case: Case, method: str, *, steps: int = 2, epochs: int = 2, **cha
     """
     short = {
         **{"epochs": epochs, "warmup_epochs": 0, "synthesis_rounds": 1, "synthesis_steps": steps},
-        **{"distillation_steps": steps, "generator_steps": 1, "student_steps": 1},
+        **{"distillation_steps": steps, "generator_steps": 1, "student_steps": 1, **FEW},
         **{name: rate / 10 for name, rate in case.config(method) if name in RATES},
         **changes,
     }

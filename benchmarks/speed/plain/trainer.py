@@ -73,7 +73,8 @@ class PlainStudent:
         clean = kl(teacher_logits, self.student(x))
         attacked = kl(teacher_logits, self.student(x_adv))
         weight = self.config.adversarial_weight
-        return weight * attacked + (1 - weight) * clean
+        loss: Tensor = weight * attacked + (1 - weight) * clean
+        return loss
 
     def attacked(self, x: Tensor, teacher_logits: Tensor) -> Tensor:
         """10 steps up KL(f^T(x), f^S(x')) − γ·KL(U, f^S(x')) from x + 0.001·N(0, I)."""
