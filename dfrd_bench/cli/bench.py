@@ -154,7 +154,7 @@ def attacks(
             rows += paired(name, pairs, differing_verdicts=differing)
     shared.say_paired(rows)
     for row in rows:
-        speeds = f"plain {1 / row['plain_wall']:.0f}, ours {1 / row['ours_wall']:.0f} images per second"
+        speeds = f"plain {1 / row['plain_wall']:.3g}, ours {1 / row['ours_wall']:.3g} images per second"
         click.echo(f"{row['subject']}: {speeds}, differing verdicts {row['differing_verdicts']}")
     shared.write(target, case, {"attacks": rows, "images": images, "repetitions": repetitions})
 
