@@ -27,6 +27,7 @@ COMMANDS = {
     "list": ("listing", "List methods, datasets, teachers, students or attacks."),
     "show": ("show", "Show a method: its paper and every hyper-parameter."),
     "teacher": ("teacher", "Train a robust teacher."),
+    "bench": ("bench", "Measure how quick methods, attacks and commands are, beside a plain recipe."),
     "new-method": ("new_method", "Write a package with a new method in it, ready to install."),
 }
 
