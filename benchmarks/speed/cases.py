@@ -97,7 +97,7 @@ class Case:
         return config
 
     def problem(self, *, plain: bool) -> Problem:
-        """Teacher and student, always of the same weights, as a run prepares them; for the plain recipe as they are, contiguous."""
+        """Teacher and student, always of the same weights, as a run prepares them; contiguous for the plain recipe."""
         from dataclasses import replace
 
         from dfrd_bench.attacks.folding import freeze_norms
