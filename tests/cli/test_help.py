@@ -127,5 +127,5 @@ def test_what_plugins_say_of_themselves_is_not_markup(monkeypatch: pytest.Monkey
 
 def test_showing_a_method_on_a_dataset_counts_what_a_run_makes() -> None:
     shown = tiny.command("show", "ferd", "--dataset", "digits").out
-    assert "on digits: 10,240 synthetic images, 1,600 synthesis steps, 1,400 student steps" in shown
+    assert "on digits: 10,240 synthetic images, 1,600 synthesis steps, 2,800 student steps" in shown
     assert "synthetic images" not in tiny.command("show", "ferd").out
