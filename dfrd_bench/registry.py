@@ -6,11 +6,12 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
+from functools import cached_property, lru_cache
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from dfrd_bench.errors import DfrdBenchError, unknown_name
+from dfrd_bench.summaries import summary_in_source, summary_of
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ class Entry:
     Attributes:
         name: the name users type.
         distribution: the installed distribution that provides it, with its version.
-        summary: the first line of the object's docstring or its `summary`; empty when not loaded.
+        summary: the object's `summary` or the first line of its docstring; empty when not loaded.
         problem: why it cannot be used, or an empty string.
     """
 
@@ -108,7 +109,7 @@ class Registry(Generic[T]):
         return _distribution(self._candidates[head][0])
 
     def entries(self) -> list[Entry]:
-        """Every registered name with its origin and one-line summary; loads each, and reports what fails to load."""
+        """Every registered name with its origin and one-line summary; loads plugins, and reports what fails to load."""
         rows = []
         for name, points in self._candidates.items():
             for position, point in enumerate(points):
@@ -118,7 +119,7 @@ class Registry(Generic[T]):
                     rows.append(Entry(name, origin, problem=f"ignored: the name is taken by {taken_by}"))
                     continue
                 try:
-                    rows.append(Entry(name, origin, summary=_summary(point.load())))
+                    rows.append(Entry(name, origin, summary=_summary(point)))
                 except Exception as error:
                     log.debug("loading %s %s failed", self.kind, name, exc_info=True)
                     rows.append(Entry(name, origin, problem=f"cannot be loaded: {_one_line(error)}"))
@@ -126,26 +127,29 @@ class Registry(Generic[T]):
 
 
 def _distribution(point: EntryPoint) -> str:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else "unknown distribution"
+    return " ".join(_name_and_version(point.dist)) if point.dist else "unknown distribution"
 
 
 def _is_own(point: EntryPoint) -> bool:
-    return point.dist is not None and point.dist.name == OWN_DISTRIBUTION
+    return point.dist is not None and _name_and_version(point.dist)[0] == OWN_DISTRIBUTION
+
+
+@lru_cache
+def _name_and_version(distribution: Distribution) -> tuple[str, str]:
+    """Each asks for all of a distribution's metadata to be parsed again, and all its entry points share it."""
+    return distribution.name, distribution.version
 
 
 def _one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _summary(thing: object) -> str:
-    text = getattr(thing, "summary", None)
-    return text if isinstance(text, str) else first_line(thing)
+def _summary(point: EntryPoint) -> str:
+    """The one line about a registered object; only of dfrd-bench's own is it read without loading it.
 
-
-def first_line(thing: object) -> str:
-    """The first line of an object's own docstring, or an empty string."""
-    text = (getattr(thing, "__doc__", None) or "").strip()
-    return text.splitlines()[0].strip() if text else ""
+    They are known to load, as tests load them. Of a plugin that is not known, and a list is where its user learns of it.
+    """
+    return (_is_own(point) and summary_in_source(point.module, point.attr)) or summary_of(point.load())
 
 
 METHODS: Registry[Any] = Registry("method", "dfrd_bench.methods")

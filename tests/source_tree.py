@@ -9,19 +9,23 @@ import dfrd_bench
 
 ROOT = Path(dfrd_bench.__file__).parent
 METHODS = ROOT.parent / "methods"
+BENCHMARKS = ROOT.parent / "benchmarks"
+BESIDE = {"methods": METHODS, "benchmarks": BENCHMARKS}
+"""Parts of the package that lie beside its folder."""
 
 
 def source_of(module: str) -> Path:
     """The file of a module of this package."""
     parts = module.split(".")[1:]
-    path = METHODS.joinpath(*parts[1:]) if parts[:1] == ["methods"] else ROOT.joinpath(*parts)
+    path = BESIDE[parts[0]].joinpath(*parts[1:]) if parts and parts[0] in BESIDE else ROOT.joinpath(*parts)
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def package_of(path: Path) -> str:
     """The package a file of this project lies in."""
-    if path.is_relative_to(METHODS):
-        return ".".join(["dfrd_bench", "methods", *path.parent.relative_to(METHODS).parts])
+    for name, folder in BESIDE.items():
+        if path.is_relative_to(folder):
+            return ".".join(["dfrd_bench", name, *path.parent.relative_to(folder).parts])
     return ".".join(["dfrd_bench", *path.parent.relative_to(ROOT).parts])
 
 
@@ -72,5 +76,5 @@ def rooms(path: Path) -> set[str]:
 
 def files_of(room: str) -> list[Path]:
     """All files of a room, in the rooms within it too."""
-    folder = METHODS if room == "methods" else ROOT / room
+    folder = BESIDE.get(room, ROOT / room)
     return sorted(folder.rglob("*.py")) if folder.is_dir() else [ROOT / f"{room}.py"]

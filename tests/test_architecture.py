@@ -5,14 +5,14 @@ from __future__ import annotations
 import graphlib
 
 import pytest
-from source_tree import ROOT, files_of, imports, name_of, room_of, rooms
+from source_tree import BENCHMARKS, ROOT, files_of, imports, name_of, room_of, rooms
 
 FLOORS = (
-    {"method", "problem", "registry", "settings", "observer", "errors", "images", "_version"},
+    {"method", "problem", "registry", "summaries", "settings", "observer", "errors", "images", "_version"},
     {"records"},
     {"attacks", "datasets", "students", "distillation", "evaluation", "teachers", "reporting", "testing"},
     {"runs"},
-    {"execution"},
+    {"execution", "benchmarks"},
     {"cli"},
     {"__main__", "dfrd_bench"},  # the package's own face
 )
@@ -20,7 +20,12 @@ FLOORS = (
 FLOOR_OF = {room: floor for floor, names in enumerate(FLOORS) for room in names}
 FACES = (ROOT / "__init__.py", ROOT / "__main__.py")
 LEAVES = ("_version", "errors", "images", "problem")  # rooms that import none, or errors only
-FILES = sorted(ROOT.rglob("*.py"))
+FILES = sorted([*ROOT.rglob("*.py"), *BENCHMARKS.rglob("*.py")])
+PRODUCT_ONLY = {
+    f"dfrd_bench.distillation.{name}"
+    for name in ["bottleneck", "adversaries", "batchnorm", "split", "inversion", "losses"]
+}
+"""What the plain recipe, against which the product is measured and checked, computes itself."""
 
 
 def test_every_room_is_on_a_floor() -> None:
@@ -44,7 +49,8 @@ def test_nothing_in_the_harness_imports_a_method() -> None:
     [
         ("errors", set()),
         ("problem", set()),
-        ("registry", {"errors"}),
+        ("registry", {"errors", "summaries"}),
+        ("summaries", set()),
         ("method", {"problem"}),
         ("images", set()),
         ("attacks", {"attacks", "images", "problem", "errors"}),
@@ -57,6 +63,19 @@ def test_nothing_in_the_harness_imports_a_method() -> None:
 def test_a_room_imports_only(room: str, allowed: set[str]) -> None:
     for path in files_of(room):
         assert rooms(path) <= allowed, path
+
+
+def test_the_plain_recipe_computes_for_itself_what_it_is_compared_with() -> None:
+    files = sorted((BENCHMARKS / "speed" / "plain").rglob("*.py"))
+    assert files
+    for path in files:
+        assert not imports(path) & PRODUCT_ONLY, path
+        assert not {name for name in imports(path) if room_of(name) == "methods"}, path
+
+
+def test_only_the_command_line_imports_benchmarks() -> None:
+    importing = {room_of(name_of(path)) for path in FILES if "benchmarks" in rooms(path)}
+    assert importing == {"cli", "benchmarks"}
 
 
 def circle_in(graph: dict[str, set[str]]) -> list[str]:

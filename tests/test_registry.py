@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.registry import ATTACKS, METHODS, REGISTRIES, Registry
+from dfrd_bench.summaries import summary_in_source, summary_of
 
 MODULE = '"""A plugin."""\n\nclass Good:\n    """A good method.\n\n    More about it."""\n'
 
@@ -61,10 +63,24 @@ class TestNames:
 
 
 @pytest.mark.parametrize("kind", REGISTRIES)
+def test_what_is_read_of_a_built_in_without_loading_it_is_what_it_says_when_loaded(kind: str) -> None:
+    registry = REGISTRIES[kind]
+    own = [entry for entry in registry.entries() if entry.distribution.startswith("dfrd-bench ")]
+    read = {
+        point.name: summary_in_source(point.module, point.attr)
+        for point in entry_points(group=registry.group)
+        if point.dist is not None and point.dist.name == "dfrd-bench"
+    }
+    assert {entry.name: entry.summary for entry in own} == read
+    assert {name: summary_of(registry.get(name)) for name in read} == read
+
+
+@pytest.mark.parametrize("kind", REGISTRIES)
 def test_every_built_in_loads_and_says_what_it_is(kind: str) -> None:
     own = [entry for entry in REGISTRIES[kind].entries() if entry.distribution.startswith("dfrd-bench ")]
     assert own
     for entry in own:
+        assert REGISTRIES[kind].get(entry.name) is not None
         assert entry.problem == ""
         assert len(entry.summary) > 10, entry
         assert "\n" not in entry.summary

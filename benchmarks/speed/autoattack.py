@@ -1,22 +1,22 @@
 """`autoattack` and `autoattack-fast` against plain pyautoattack: time, and the images on which their verdicts differ.
 
-python -m dfrd_bench.benchmarks.speed.autoattack student.safetensors --arch wrn-10-1 --images 300
+dfrd-bench bench autoattack student.safetensors --arch wrn-10-1 --images 300
 """
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import click
 import torch
 from torch import Tensor, nn
 
 from dfrd_bench.attacks.autoattack import autoattack, autoattack_fast
 from dfrd_bench.attacks.surrogate import Surrogate
 from dfrd_bench.datasets.base import open_dataset
+from dfrd_bench.runs.environment import choose_device
 from dfrd_bench.teachers.checkpoint import load_file
 
 Search = Callable[[], Tensor]
@@ -62,19 +62,10 @@ def calls_of(model: nn.Module, x: Tensor) -> dict[str, Callable[[], object]]:
     return {"query": query, "gradient": gradient, "backward": backward}
 
 
-@click.command()
-@click.argument("weights", type=click.Path(exists=True, path_type=Path))
-@click.option("--arch", required=True, help="Architecture (see `dfrd-bench list students`).")
-@click.option("--dataset", default="digits", show_default=True)
-@click.option("--images", default=300, show_default=True, help="Test images: the first of each class.")
-@click.option("--batch-size", default=300, show_default=True)
-@click.option("--device", default="cpu", show_default=True)
-@click.option("--seed", default=0, show_default=True)
-@click.option("--calls-only", is_flag=True, help="Only what one call costs.")
-@click.option("--no-fast", is_flag=True, help="Leave autoattack-fast out.")
-def main(
+def compare(
     weights: Path,
     arch: str,
+    *,
     dataset: str,
     images: int,
     batch_size: int,
@@ -82,11 +73,26 @@ def main(
     seed: int,
     no_fast: bool,
     calls_only: bool,
-) -> None:
-    """Measure in one process, one after the other: plain pyautoattack, autoattack, autoattack-fast."""
+) -> Iterator[str]:
+    """Measure in one process, one after the other: plain pyautoattack, autoattack, autoattack-fast; a line about each.
+
+    Args:
+        weights: a weights file.
+        arch: its architecture.
+        dataset: whose test images.
+        images: how many of them, the first of each class.
+        batch_size: images per batch.
+        device: auto, cpu or cuda.
+        seed: of the attacks.
+        no_fast: leave autoattack-fast out.
+        calls_only: only what one call costs.
+
+    Raises:
+        DfrdBenchError: no such thing.
+    """
     from pyautoattack import AutoAttack as Library
 
-    data, place = open_dataset(dataset, test_images=images), torch.device(device)
+    data, place = open_dataset(dataset, test_images=images), choose_device(device)
     model = load_file(weights, data.info, arch).model.to(place).eval()
     part = data.load_tested()
     x, y = part.floats().to(place).contiguous(), part.labels.to(place)
@@ -110,11 +116,11 @@ def main(
     searches: dict[str, Search] = {"pyautoattack": plain, "autoattack": ours(autoattack)}
     if not no_fast:
         searches["autoattack-fast"] = ours(autoattack_fast)
-    click.echo(f"{weights.name} ({arch}), {len(part)} images of {data.info.name}, {torch.get_num_threads()} threads")
+    yield (f"{weights.name} ({arch}), {len(part)} images of {data.info.name}, {torch.get_num_threads()} threads")
     asked = {"network": model, "surrogate": Surrogate(model, x[:32]), "reduced": Surrogate(model, x[:32], reduced=True)}
     for name, network in asked.items():
         costs = {what: milliseconds(call, place) for what, call in calls_of(network, x[:batch_size]).items()}
-        click.echo(f"{name:16} " + "  ".join(f"{what} {cost:6.1f} ms" for what, cost in costs.items()))
+        yield (f"{name:16} " + "  ".join(f"{what} {cost:6.1f} ms" for what, cost in costs.items()))
     if calls_only:
         return
     reference: tuple[Tensor, float, float] | None = None
@@ -125,11 +131,7 @@ def main(
         reference = reference or result
         standing, wall, processor = result
         differing = int((standing != reference[0]).sum())
-        click.echo(
+        yield (
             f"{name:16} robust {100 * standing.float().mean():6.2f} %  differing verdicts {differing:3d}  "
             f"wall {wall:7.1f} s (x{reference[1] / wall:.2f})  processor {processor:7.1f} s (x{reference[2] / processor:.2f})"
         )
-
-
-if __name__ == "__main__":
-    main()

@@ -10,15 +10,15 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
+from dfrd_bench.attacks.folding import Folded
+
 AGREEMENT = 1e-3  # largest difference of two logits, as a share of the largest logit, that rounding may make
 GRADIENTS = 4  # images whose gradients are compared
 GRADIENT_AGREEMENT = 0.05  # the same of two gradients, by norm: rounding moves some ReLUs to the other side of zero
 
 
 class Surrogate(nn.Module):
-    """A frozen float32 copy of a network, with BatchNorm folded into convolutions.
-
-    On a CPU there is a fused graph of it for queries, and for gradients a copy without the layers whose backward pass is slow.
+    """A frozen float32 copy of a network, folded (`Folded`); on a CPU there is a fused graph of it for queries.
 
     Its logits and gradients are those of the network up to the rounding of float32. Where a network cannot be rewritten so, or
     the result does not agree with it, the network itself is asked. (Tracing loses what `torch.no_grad` and custom backward passes
@@ -49,10 +49,8 @@ class Surrogate(nn.Module):
         expected = Behaviour(model, example)
         self.deterministic = expected.answered_by(model)
         self.queried = self.differentiable = _folded(model, expected)
-        if example.device.type == "cpu":
-            self.differentiable = _relieved(self.queried, expected)
-            if fused:
-                self.queried = _fused(self.queried, expected)
+        if fused and example.device.type == "cpu":
+            self.queried = _fused(self.queried, expected)
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,6 +73,43 @@ def has_bfloat16_units(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device) >= (8, 0)
     asks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return device.type == "cpu" and any(getattr(torch.cpu, ask, bool)() for ask in asks)
+
+
+class StandIns:
+    """Folded copies that attacks of a training search on, in the place of networks that learn meanwhile; made when asked for.
+
+    The copy of a network that was compiled in place is compiled too.
+    """
+
+    def __init__(self) -> None:
+        self._copies: dict[nn.Module, Folded | None] = {}
+
+    def of(self, model: nn.Module, example: Tensor) -> nn.Module:
+        """The folded copy of a network with its present weights, or the network itself where no copy agrees with it.
+
+        Args:
+            model: in eval mode; where it cannot be folded, it is the answer.
+            example: images [N, C, H, W] to check the agreement on, when the network is met for the first time.
+        """
+        if model not in self._copies:
+            with torch.autocast(example.device.type, enabled=False):
+                self._copies[model] = folded = _agreeing(model, example[:GRADIENTS].float())
+            if folded is not None and getattr(model, "_compiled_call_impl", None) is not None:
+                folded.graph.compile()  # as the network was
+        folded = self._copies[model]
+        if folded is None:
+            return model
+        folded.refresh()
+        return folded
+
+
+def _agreeing(model: nn.Module, example: Tensor) -> Folded | None:
+    try:
+        folded = Folded(model)
+        # a copy is asked, and the graph alone: these are no passes of the training
+        return folded if Behaviour(copy.deepcopy(model), example).shared_by(folded.graph) else None
+    except Exception:  # a network that cannot be traced, or copied, fails in any way it likes
+        return None
 
 
 class Behaviour:
@@ -121,52 +156,15 @@ def _gradient(model: nn.Module, x: Tensor) -> Tensor:
 
 
 def _folded(model: nn.Module, expected: Behaviour) -> nn.Module:
-    """A frozen copy of the network with every BatchNorm that follows a convolution folded into it."""
-    from torch.fx.experimental.optimization import fuse
-
+    """A frozen copy of the network, folded where that is possible."""
     frozen = copy.deepcopy(model).eval().requires_grad_(False)
     try:
-        folded = fuse(frozen).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+        folded = Folded(frozen.to(memory_format=torch.channels_last))
         if expected.shared_by(folded):
             return folded
     except Exception:  # a network that cannot be traced fails in any way it likes
         pass
-    return frozen
-
-
-class _Affine(nn.Module):
-    """BatchNorm in eval mode as the scale and shift it is: its backward pass is one multiplication."""
-
-    def __init__(self, norm: nn.BatchNorm2d) -> None:
-        super().__init__()
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        scale = (norm.running_var + norm.eps).rsqrt() * (1 if norm.weight is None else norm.weight)
-        shift = -norm.running_mean * scale + (0 if norm.bias is None else norm.bias)
-        self.scale = scale.detach()[:, None, None]
-        self.shift = shift.detach()[:, None, None]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.addcmul(self.shift.to(x.dtype), x, self.scale.to(x.dtype))
-
-
-def _subsampling(pointwise: nn.Conv2d) -> nn.Module:
-    """A 1×1 convolution with a stride as one without, of every n-th pixel: oneDNN is slow to go back through a stride."""
-    dense = copy.deepcopy(pointwise)
-    dense.stride = (1, 1)
-    return nn.Sequential(nn.AvgPool2d(1, pointwise.stride), dense)  # type: ignore[arg-type]
-
-
-def _relieved(model: nn.Module, expected: Behaviour) -> nn.Module:
-    """A copy without layers whose backward pass takes a CPU longer than it must."""
-    relieved = copy.deepcopy(model)
-    for parent in list(relieved.modules()):
-        for name, layer in list(parent.named_children()):
-            if type(layer) is nn.BatchNorm2d and layer.running_mean is not None:
-                setattr(parent, name, _Affine(layer))
-            elif type(layer) is nn.Conv2d and layer.kernel_size == (1, 1) != layer.stride and layer.padding == (0, 0):
-                setattr(parent, name, _subsampling(layer))
-    return relieved if expected.shared_by(relieved) else model
+    return copy.deepcopy(model).eval().requires_grad_(False)
 
 
 def _fused(model: nn.Module, expected: Behaviour) -> nn.Module:

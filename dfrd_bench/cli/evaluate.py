@@ -34,6 +34,7 @@ Examples:
     *options.MEASURING,
     options.results,
 )
+@options.threads
 @options.quiet
 def evaluate(target: str | None, request: Request, quiet: bool) -> None:
     """Evaluate a run (adding the attacks its record lacks), a teacher (recorded too), or a weights file (printed only)."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
 import click
 
 from dfrd_bench._version import __version__
+from dfrd_bench.cli import threads
 from dfrd_bench.cli.streams import guarded, one_line
 from dfrd_bench.errors import DfrdBenchError, out_of_memory, unknown_name
 
@@ -22,9 +24,11 @@ COMMANDS = {
     "evaluate": ("evaluate", "Evaluate a run, a teacher or a weights file, adding what is missing."),
     "figure": ("figure", "Draw confusion matrices and attack targets of a run, or its accuracy against ε."),
     "samples": ("samples", "Draw the images a run synthesized."),
+    "inspect": ("inspect", "Say what the images that runs synthesized are to their teacher."),
     "list": ("listing", "List methods, datasets, teachers, students or attacks."),
     "show": ("show", "Show a method: its paper and every hyper-parameter."),
     "teacher": ("teacher", "Train a robust teacher."),
+    "bench": ("bench", "Measure how quick methods, attacks and commands are, beside a plain recipe."),
     "new-method": ("new_method", "Write a package with a new method in it, ready to install."),
 }
 
@@ -75,6 +79,7 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> None:
     """Entry point: a user's mistake gives one line on stderr and exit code 2, Ctrl-C 130."""
+    threads.advise(os.environ)
     try:
         with guarded():
             _main(args)

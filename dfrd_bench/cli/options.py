@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from dfrd_bench.attacks import STANDARD_ATTACKS
+from dfrd_bench.cli.threads import use
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.runs.request import Request, read_request, requested
 from dfrd_bench.settings import from_yaml, number
@@ -31,6 +32,13 @@ BALL: tuple[Option, ...] = (
 )
 precision = click.option(
     "--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "tf32", "bf16"]), help="Of training."
+)
+precision_or_auto = click.option(
+    "--precision",
+    default="fp32",
+    show_default=True,
+    type=click.Choice(["fp32", "tf32", "bf16", "auto"]),
+    help="Of training; auto: fp32 or bf16, whichever is quicker here.",
 )
 teacher = click.option("--teacher", metavar="NAME", help="See `list teachers`; the dataset's own by default.")
 teacher_arch = click.option(
@@ -53,7 +61,7 @@ NETWORKS: tuple[Option, ...] = (
     click.option(
         "--preset", default="default", show_default=True, help="Budget: default, quick, paper, or cpu (not for digits)."
     ),
-    precision,
+    precision_or_auto,
     click.option(
         "--compile/--no-compile", help="Compile the student with torch.compile: for long runs on a GPU.", default=False
     ),
@@ -77,6 +85,21 @@ MEASURING: tuple[Option, ...] = (
     ),
 )
 """How it is measured, and where all of this may stand as well."""
+
+
+def _use_threads(context: click.Context, option: click.Parameter, count: int | None) -> None:
+    if count is not None:
+        use(count)
+
+
+threads = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    expose_value=False,
+    callback=_use_threads,
+    help="Processor threads; as many as OMP_NUM_THREADS says, else as PyTorch takes, by default.",
+)
 
 
 def settings(help: str) -> Option:

@@ -37,6 +37,7 @@ Examples:
 @click.option("--no-conversion", is_flag=True, help="Leave a DFKD method as it was (same as --set conversion=false).")
 @click.option("--dry-run", is_flag=True, help="Only say what would be run, and what it would cost on this device.")
 @click.option("--keep-checkpoint", is_flag=True, help="Keep the last checkpoint of the finished run.")
+@options.threads
 @options.quiet
 def run(request: Request, no_conversion: bool, dry_run: bool, keep_checkpoint: bool, quiet: bool) -> None:
     """Distill a student without data, evaluate it under attack, and record it.

@@ -40,9 +40,9 @@ def show(method: str, dataset: str | None, as_json: bool, as_config: bool) -> No
 
     from dfrd_bench.cli.printing import console
     from dfrd_bench.datasets.base import open_dataset
-    from dfrd_bench.registry import first_line
     from dfrd_bench.runs.preparation import budget_of
     from dfrd_bench.settings import validated
+    from dfrd_bench.summaries import first_line
 
     found = METHODS.get(method)
     config = found.Config

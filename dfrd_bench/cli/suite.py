@@ -24,6 +24,7 @@ Examples:
 @options.request(*options.IMAGES, *options.NETWORKS, *options.MEASURING, options.results)
 @click.option("--seeds", default="0", show_default=True, help="E.g. 0,1,2 or 0-2; every run is made with each.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be run; nothing is downloaded.")
+@options.threads
 @options.quiet
 def suite(name: str | None, request: Request, seeds: str, dry_run: bool, quiet: bool) -> None:
     """Make every run of a suite that is not recorded yet; seed by seed, so that a first table is there early.

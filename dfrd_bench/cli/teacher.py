@@ -45,6 +45,7 @@ def teacher() -> None:
     metavar="FILE",
     help="Where the weights go; results/teachers/DATASET-ARCH-METHOD-seedN.safetensors by default.",
 )
+@options.threads
 @options.quiet
 def train(request: Request, output: Path | None, quiet: bool) -> None:
     """Train a robust teacher, write its weights, evaluate it on the test images, and record both beside the weights.

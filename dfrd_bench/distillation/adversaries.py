@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from dfrd_bench.attacks.projected_gradient import ascend
+from dfrd_bench.attacks.surrogate import StandIns
 from dfrd_bench.distillation.losses import entropy_per_image, kl_from_uniform_per_image, kl_per_image
 from dfrd_bench.distillation.modes import frozen
 from dfrd_bench.problem import Problem
@@ -31,6 +32,7 @@ class DivergenceAdversary:
         step: length of a step; the threat model's when None.
         gamma: γ, the weight of the uniform-target term.
         start: at x + 0.001·N(0, I), or uniformly in the ball (as Madry et al. 2018 attack).
+        stand_ins: what is asked instead of the model.
     """
 
     problem: Problem
@@ -38,6 +40,7 @@ class DivergenceAdversary:
     step: float | None = None
     gamma: float = 0.0
     start: Start = "noise"
+    stand_ins: StandIns = field(default_factory=StandIns, repr=False, compare=False)
 
     def __call__(self, model: nn.Module, x: Tensor, teacher_logits: Tensor, generator: torch.Generator) -> Tensor:
         """Adversarial images [N, C, H, W] for x.
@@ -48,18 +51,19 @@ class DivergenceAdversary:
             teacher_logits: f^T(x), [N, K].
             generator: draws the start.
         """
-
-        def objective(images: Tensor) -> Tensor:
-            logits = self.problem.precision.logits(model, images)
-            value = kl_per_image(teacher_logits, logits)
-            return value - self.gamma * kl_from_uniform_per_image(logits) if self.gamma else value
-
         threat = self.problem.threat
         if self.start == "noise":
             noise = START_NOISE * torch.randn(x.shape, generator=generator, device=x.device)
         else:
             noise = threat.eps * (2 * torch.rand(x.shape, generator=generator, device=x.device) - 1)
         with frozen(model):
+            network = self.stand_ins.of(model, x)
+
+            def objective(images: Tensor) -> Tensor:
+                logits = self.problem.precision.logits(network, images)
+                value = kl_per_image(teacher_logits, logits)
+                return value - self.gamma * kl_from_uniform_per_image(logits) if self.gamma else value
+
             return ascend(
                 objective,
                 x,
@@ -78,11 +82,13 @@ class EntropyAscent:
         problem: precision; the threat model's ball is not used.
         steps: number of steps.
         step: length of a step.
+        stand_ins: what is asked instead of the model.
     """
 
     problem: Problem
     steps: int = 10
     step: float = 0.03
+    stand_ins: StandIns = field(default_factory=StandIns, repr=False, compare=False)
 
     def __call__(self, model: nn.Module, x: Tensor, generator: torch.Generator) -> Tensor:
         """High-entropy examples [N, C, H, W] near x.
@@ -94,8 +100,9 @@ class EntropyAscent:
         """
         noise = torch.randn(x.shape, generator=generator, device=x.device)
         with frozen(model):
+            network = self.stand_ins.of(model, x)
             return ascend(
-                lambda images: entropy_per_image(self.problem.precision.logits(model, images)),
+                lambda images: entropy_per_image(self.problem.precision.logits(network, images)),
                 x,
                 eps=math.inf,
                 step=self.step,

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from dfrd_bench.distillation.moments import ChannelMoments
 from dfrd_bench.errors import DfrdBenchError
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ class BatchNormStatistics(BatchNormRecorder[Moments]):
 
     def measure(self, features: Tensor) -> Moments:
         """[N, C, H, W] -> [C], [C]."""
-        variance, mean = torch.var_mean(features, dim=(0, 2, 3), correction=0)
+        mean, variance = ChannelMoments.apply(features)
         return mean, variance
 
     def compared(self) -> list[tuple[nn.BatchNorm2d, Moments]]:

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dfrd_bench.distillation.moments import mean_and_variance
+from dfrd_bench.distillation.pooled_head import PooledHead, ShiftedMeans
+
 GUARD = 1e-10
 Penalty = Literal["sum", "half-mean"]
 Ceiling = Literal["image", "batch"]
@@ -25,6 +28,49 @@ def compression(variance: Tensor, scale: Tensor, penalty: Penalty = "sum") -> Te
     ratio = (variance + GUARD) / (scale.square() + GUARD)
     per_channel = ratio - ratio.log() - 1
     return per_channel.sum(dim=1) if penalty == "sum" else per_channel.mean(dim=1) / 2
+
+
+def compression_slope(variance: Tensor, scale: Tensor, penalty: Penalty = "sum") -> Tensor:
+    """∂/∂λ of the summed `compression`: 2λ/λ²·(1 − v/λ²) per channel, [N, C], [N, C] -> [N, C]."""
+    square = scale.square() + GUARD
+    slope = 2 * scale / square * (1 - (variance + GUARD) / square)
+    return slope if penalty == "sum" else slope / (2 * scale.shape[1])
+
+
+Slope = Callable[[Tensor, Tensor], Tensor]
+"""Noise scale λ [N, C] and noise ε -> ∂/∂λ of the summed cross-entropy of the head's prediction, [N, C]."""
+
+
+def by_autograd(head: Callable[[Tensor], Tensor], z: Tensor, labels: Tensor) -> Slope:
+    """The slope for any head; ε is [N, C, 1, 1] or [N, C, H, W]."""
+
+    def slope(scale: Tensor, noise: Tensor) -> Tensor:
+        with torch.enable_grad():
+            variable = scale.requires_grad_()
+            logits = head(z + variable[:, :, None, None] * noise)
+            prediction = F.cross_entropy(logits.float(), labels, reduction="sum")
+        (gradient,) = torch.autograd.grad(prediction, variable)
+        return gradient
+
+    return slope
+
+
+def in_closed_form(head: PooledHead, z: Tensor, labels: Tensor) -> Slope:
+    """The slope behind a mean over positions; ε is [N, C, 1, 1].
+
+    There noise that all positions of a channel share moves the mean by a shift t = a·λ·ε, and with logits W·m(t) + c and
+    probabilities q the slope is (q − 1_y)W · m'(t) · a·ε.
+    """
+    means = ShiftedMeans(head, z)
+    wanted = F.one_hot(labels, len(head.bias)).to(z.dtype)
+
+    def slope(scale: Tensor, noise: Tensor) -> Tensor:
+        step = head.scale * noise[:, :, 0, 0]
+        pooled, rise = means.at(step * scale)
+        wrong = torch.addmm(head.bias, pooled, head.weight.T).softmax(dim=1) - wanted
+        return (wrong @ head.weight) * rise * step
+
+    return slope
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +102,8 @@ class Bottleneck:
     ) -> Tensor:
         """λ, after softplus: the noise each channel of each image was given, [N, C].
 
-        Minimises CE(f_{l+}(Z + λ·ε), y) + β·compression over λ_r, from 0 (FERD eq. 4–5). Only the head is run.
+        Minimises CE(f_{l+}(Z + λ·ε), y) + β·compression over λ_r, from 0 (FERD eq. 4–5). Only the head is run, and where it is a
+        `PooledHead` not even that: the gradient is known in closed form. In float32.
 
         Args:
             head: f_{l+}, features [N, C, H, W] -> logits [N, K].
@@ -64,20 +111,20 @@ class Bottleneck:
             labels: y, [N].
             generator: draws ε.
         """
-        z = features.detach()
+        z = features.detach().float()
         variance = channel_variance(z, self.variance)
-        raw = torch.zeros_like(variance, requires_grad=True)
+        raw = torch.zeros_like(variance)
         shape = z.shape if self.noise == "position" else (*variance.shape, 1, 1)
-        optimiser = torch.optim.Adam([raw], lr=self.lr)
+        pooled = PooledHead.read(head, z) if self.noise == "channel" else None
+        slope = by_autograd(head, z, labels) if pooled is None else in_closed_form(pooled, z, labels)
+        optimiser = torch.optim.Adam([raw], lr=self.lr, fused=True)
         for _ in range(self.steps):
             scale = F.softplus(raw)
             noise = torch.randn(shape, generator=generator, device=z.device)
-            with torch.enable_grad():
-                prediction = F.cross_entropy(head(z + scale[:, :, None, None] * noise).float(), labels, reduction="sum")
-                loss = prediction + self.beta * compression(variance, scale, self.penalty).sum()
-            (raw.grad,) = torch.autograd.grad(loss, raw)
+            to_scale = slope(scale, noise) + self.beta * compression_slope(variance, scale, self.penalty)
+            raw.grad = to_scale * raw.sigmoid()  # through softplus
             optimiser.step()
-        return F.softplus(raw).detach()
+        return F.softplus(raw)
 
     def non_robust(self, scale: Tensor, features: Tensor) -> Tensor:
         """i_nr: 1 where λ_k² < max_c Var(Z_c) (FERD eq. 6), as floats: [N, C], [N, C, H, W] -> [N, C, 1, 1]."""
@@ -88,4 +135,4 @@ class Bottleneck:
 
 def channel_variance(features: Tensor, variance: Variance = "biased") -> Tensor:
     """v_c, the variance of each channel over its positions: [N, C, H, W] -> [N, C]."""
-    return features.float().var(dim=(2, 3), correction=int(variance == "unbiased"))
+    return mean_and_variance(features.float(), (2, 3), correction=int(variance == "unbiased"))[1]

@@ -12,7 +12,7 @@ from torch import Tensor
 from dfrd_bench.distillation.adversaries import DivergenceAdversary, Start
 from dfrd_bench.distillation.augmentation import augment
 from dfrd_bench.distillation.conversion import Distillation, PlainDistillation, RobustDistillation
-from dfrd_bench.distillation.losses import rslad, total_loss
+from dfrd_bench.distillation.losses import FiniteLosses, rslad
 from dfrd_bench.distillation.schedules import cosine, set_learning_rate
 from dfrd_bench.method import Method, MethodConfig, param
 from dfrd_bench.problem import Problem
@@ -78,6 +78,7 @@ class Distiller(Method):
             momentum=self.recipe.momentum,
             weight_decay=self.recipe.weight_decay,
         )
+        self.losses = FiniteLosses()
         self.distillation = self.make_distillation()
 
     def make_distillation(self) -> Distillation:
@@ -107,6 +108,11 @@ class Distiller(Method):
             generator=self.rng,
         )
 
+    def state_dict(self) -> dict[str, Any]:
+        """As of any method, once all losses so far are known to be finite."""
+        self.losses.check()
+        return super().state_dict()
+
     @property
     def flips(self) -> bool:
         """Whether views may be mirrored left to right."""
@@ -127,7 +133,7 @@ class Distiller(Method):
             with torch.no_grad():
                 teacher_logits = self.problem.precision.logits(self.problem.teacher, x)
             terms = self.distillation(self.student, x, teacher_logits, self.rng)
-        loss = total_loss(terms, "distillation")
+        loss = self.losses.total(terms, "distillation")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.student_clip_norm is not None:

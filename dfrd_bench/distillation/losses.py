@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from dfrd_bench.errors import DfrdBenchError
 
+FAR_STEPS = 50  # on a GPU, between two looks at whether losses are finite
 Reduction = Literal["batchmean", "mean"]
 
 
@@ -134,7 +135,7 @@ def rslad(
 
 
 def total_loss(terms: Mapping[str, Tensor], where: str) -> Tensor:
-    """The sum of named loss terms.
+    """The sum of named loss terms, seen to be finite at once; over many steps see `FiniteLosses`.
 
     Args:
         terms: scalars, already weighted.
@@ -143,11 +144,50 @@ def total_loss(terms: Mapping[str, Tensor], where: str) -> Tensor:
     Raises:
         DfrdBenchError: the sum is NaN or infinite; the message names the term.
     """
-    total = torch.stack([term.float() for term in terms.values()]).sum()
-    if not torch.isfinite(total):
-        bad = [name for name, term in terms.items() if not torch.isfinite(term)] or list(terms)
+    watch = FiniteLosses()
+    total = watch.total(terms, where)
+    watch.check()
+    return total
+
+
+class FiniteLosses:
+    """Sums of loss terms, all of which must be finite: on a CPU seen at once, on a GPU in one look at many steps.
+
+    A look waits for the GPU, which every step would then do. Before its state is saved a `Distiller` looks as well.
+
+    Args:
+        steps: between two looks; by default 1 on a CPU, elsewhere `FAR_STEPS`.
+    """
+
+    def __init__(self, steps: int | None = None) -> None:
+        self.steps = steps
+        self._unseen: list[tuple[str, tuple[str, ...], Tensor]] = []
+
+    def total(self, terms: Mapping[str, Tensor], where: str) -> Tensor:
+        """The sum of named scalars, already weighted, of a step of a stage.
+
+        Raises:
+            DfrdBenchError: a sum since the last look is NaN or infinite; the message names the first such term.
+        """
+        values = torch.stack([term.float() for term in terms.values()])
+        self._unseen.append((where, tuple(terms), values.detach()))
+        if len(self._unseen) >= (self.steps or (1 if values.device.type == "cpu" else FAR_STEPS)):
+            self.check()
+        return values.sum()
+
+    def check(self) -> None:
+        """Look at what has not been looked at yet.
+
+        Raises:
+            DfrdBenchError: as `total`.
+        """
+        unseen, self._unseen = self._unseen, []
+        sums = torch.stack([values.sum() for _, _, values in unseen]) if unseen else torch.zeros(1)
+        if torch.isfinite(sums).all():
+            return
+        where, names, values = unseen[int((~torch.isfinite(sums)).nonzero()[0])]
+        bad = [name for name, value in zip(names, values.tolist(), strict=True) if not math.isfinite(value)] or names
         raise DfrdBenchError(
-            f"Loss term {', '.join(bad)} became {total.item()} in the {where} stage: "
+            f"Loss term {', '.join(bad)} became {values.sum().item()} in the {where} stage: "
             "lower a learning rate or that term's weight. The last good checkpoint is kept."
         )
-    return total

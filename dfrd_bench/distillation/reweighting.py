@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dfrd_bench.attacks.projected_gradient import ascend, cross_entropy, margin
+from dfrd_bench.attacks.surrogate import StandIns
 from dfrd_bench.problem import Problem
 
 Strategy = Literal["softmax", "minmax", "power", "linear", "sigmoid", "tanh", "uniform"]
@@ -70,7 +71,14 @@ def distribution(
 
 
 def probe(
-    problem: Problem, x: Tensor, labels: Tensor, *, steps: int, probabilities: bool, generator: torch.Generator
+    problem: Problem,
+    x: Tensor,
+    labels: Tensor,
+    *,
+    steps: int,
+    probabilities: bool,
+    generator: torch.Generator,
+    stand_ins: StandIns | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Attack the teacher with PGD from the synthetic images and see how each image fares.
 
@@ -81,6 +89,7 @@ def probe(
         steps: PGD steps, from a uniformly random start in the ball.
         probabilities: take margins of the softmax instead of the logits.
         generator: draws the start.
+        stand_ins: what is asked instead of the teacher; the teacher itself by default.
 
     Returns:
         margin m_i at the last adversarial image (FERD eq. 1), [N], and the number of steps after which the image was first
@@ -88,26 +97,26 @@ def probe(
     """
     x = problem.precision.images(x)
     first = torch.full((len(labels),), float(steps), device=x.device)
-    last = torch.empty(0)
+    taken = 0
+    network = problem.teacher if stand_ins is None else stand_ins.of(problem.teacher, x)
 
     def logits_of(images: Tensor) -> Tensor:
-        return problem.precision.logits(problem.teacher, images)
-
-    def watch(taken: int, images: Tensor) -> None:
-        nonlocal last
-        with torch.no_grad():
-            last = logits_of(images)
-        wrong = last.argmax(dim=1) != labels
-        first[wrong & (first > taken)] = taken
+        """And see which are misclassified, so many steps after the start."""
+        nonlocal taken
+        logits = problem.precision.logits(network, images)
+        first[(logits.argmax(dim=1) != labels) & (first > taken)] = taken
+        taken += 1
+        return logits
 
     noise = torch.empty_like(x).uniform_(-problem.threat.eps, problem.threat.eps, generator=generator)
-    ascend(
+    attacked = ascend(
         lambda images: cross_entropy(logits_of(images), labels),
         x,
         eps=problem.threat.eps,
         step=problem.threat.step,
         steps=steps,
         start=x + noise,
-        on_step=watch,
     )
+    with torch.no_grad():
+        last = logits_of(attacked)
     return margin(last.softmax(dim=1) if probabilities else last, labels), first

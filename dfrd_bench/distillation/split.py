@@ -8,18 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, fx, nn
 
+from dfrd_bench.attacks.folding import LeafTracer
 from dfrd_bench.errors import DfrdBenchError
-
-
-class _LeafTracer(fx.Tracer):
-    """Traces a network without looking inside one module."""
-
-    def __init__(self, leaf: str) -> None:
-        super().__init__()
-        self.leaf = leaf
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return module_qualified_name == self.leaf or super().is_leaf_module(m, module_qualified_name)
 
 
 def feature_layers(model: nn.Module, prefix: str = "") -> list[str]:
@@ -115,7 +105,7 @@ class SplitTeacher:
 def _head_after(model: nn.Module, layer: str) -> nn.Module:
     """What the network computes after a layer, as a module that takes the layer's output."""
     try:
-        graph = _LeafTracer(layer).trace(model)
+        graph = LeafTracer(layer).trace(model)
     except Exception as error:  # torch.fx raises many types, all meaning the same
         reason = " ".join(str(error).split())[:160]
         raise DfrdBenchError(f"{type(model).__name__} cannot be split at {layer!r}: torch.fx says: {reason}") from error

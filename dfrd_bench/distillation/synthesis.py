@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from dfrd_bench.distillation.distiller import RECIPE, RELEASED, Averages, Distiller, DistillerConfig
 from dfrd_bench.distillation.generators import ConvGenerator, initialise_normal, initialised_from
-from dfrd_bench.distillation.losses import total_loss
 from dfrd_bench.distillation.modes import frozen
 from dfrd_bench.distillation.pool import SyntheticPool
 from dfrd_bench.method import MethodConfig, param
@@ -135,7 +134,7 @@ class PoolDistiller(Distiller):
                 with self.problem.autocast():
                     images = render()
                     terms = self.generator_loss(self.problem.precision.images(self.synthesis_view(images)), labels)
-                total = total_loss(terms, "synthesis")
+                total = self.losses.total(terms, "synthesis")
                 better = total.detach() < least
                 best = images.detach().clone() if best is None else torch.where(better, images.detach(), best)
                 least = torch.where(better, total.detach(), least)

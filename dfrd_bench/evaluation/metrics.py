@@ -34,16 +34,18 @@ def metrics(correct: NDArray[Any], totals: NDArray[Any]) -> dict[str, NDArray[np
         (population standard deviation over mean of the per-class accuracies; NaN where that mean is 0), each [...].
     """
     present = np.asarray(totals) > 0
-    hits, sizes = np.asarray(correct, dtype=np.float64)[..., present], np.asarray(totals, dtype=np.float64)[present]
+    hits, sizes = np.asarray(correct, dtype=np.float64), np.asarray(totals, dtype=np.float64)[present]
+    if not present.all():
+        hits = hits[..., present]
     per_class = hits / sizes
     lowest = math.ceil(0.1 * len(sizes))
-    mean = per_class.mean(axis=-1)
+    mean, worst = per_class.mean(axis=-1), per_class.min(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         nsd = np.where(mean > 0, per_class.std(axis=-1) / mean, np.nan)
     return {
         "average": hits.sum(axis=-1) / sizes.sum(),
-        "worst_class": per_class.min(axis=-1),
-        "worst_10": np.sort(per_class, axis=-1)[..., :lowest].mean(axis=-1),
+        "worst_class": worst,
+        "worst_10": worst if lowest == 1 else np.sort(per_class, axis=-1)[..., :lowest].mean(axis=-1),
         "nsd": nsd,
     }
 

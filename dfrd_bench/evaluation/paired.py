@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from dfrd_bench.evaluation.statistics import RESAMPLES, percentile_interval
 
 Key = TypeVar("Key", bound=Hashable)
 FEW_PATTERNS = 12  # images per pattern from which drawing patterns is faster than drawing images
+AT_ONCE = 2**16  # counts that are measured at once, so few that a processor's cache holds them
 
 
 @dataclass(frozen=True)
@@ -77,21 +77,19 @@ class PairedBootstrap(Generic[Key]):
         """
         self._place = {key: place for place, key in enumerate(rows)}
         correct = np.concatenate(list(rows.values()), axis=1)  # [N, all seeds]
-        starts = np.cumsum([0, *(row.shape[1] for row in rows.values())])
+        widths = np.array([row.shape[1] for row in rows.values()])
+        starts = np.cumsum([0, *widths[:-1]])
         present, totals = np.unique(labels, return_counts=True)
         observed = np.stack([correct[labels == label].sum(axis=0) for label in present], axis=-1)
-        draws = _resampled(correct, labels, np.random.default_rng(seed), resamples)
 
         def by_row(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
             """[..., all seeds, K] counts to metric -> [..., rows] means over seeds."""
-            means = {}
-            for metric, values in metrics(counts, totals).items():
-                parts = [values[..., low:high] for low, high in pairwise(starts)]
-                means[metric] = np.stack([part.mean(axis=-1) for part in parts], axis=-1)
-            return means
+            found = metrics(counts, totals)
+            return {metric: np.add.reduceat(values, starts, axis=-1) / widths for metric, values in found.items()}
 
+        draws = [by_row(part) for part in _resampled(correct, labels, np.random.default_rng(seed), resamples)]
         self._observed = by_row(observed)
-        self._draws = by_row(draws)
+        self._draws = {metric: np.concatenate([part[metric] for part in draws]) for metric in self._observed}
 
     def __contains__(self, key: Key) -> bool:
         return key in self._place
@@ -116,15 +114,29 @@ class PairedBootstrap(Generic[Key]):
 
 def _resampled(
     correct: NDArray[np.bool_], labels: NDArray[Any], rng: np.random.Generator, resamples: int
-) -> NDArray[np.int64]:
-    """Correct images [R, M, K] per resample, network and class, from [N, M] and true classes [N]."""
-    counts = []
+) -> Iterator[NDArray[np.float32]]:
+    """Correct images [R, M, K] per resample, network and class, from [N, M] and true classes [N]; some resamples at a time.
+
+    Whole numbers below 2^24, so exact in float32, for which there is the fastest product. The classes lie outermost in memory,
+    where what is summed over them is summed for many networks at once.
+    """
+    classes = []
     for label in np.unique(labels):
-        members = correct[labels == label]
-        patterns, kind, often = np.unique(members, axis=0, return_inverse=True, return_counts=True)  # [P, M], [n], [P]
-        drawn = _pattern_counts(kind.ravel(), often, rng, resamples)
-        counts.append(drawn.astype(np.float64) @ patterns)  # in floating point, where NumPy has a fast product
-    return np.stack(counts, axis=-1).astype(np.int64)
+        patterns, kind, often = _patterns(correct[labels == label])  # [P, M], [n], [P]
+        drawn = _pattern_counts(kind, often, rng, resamples)
+        classes.append((drawn.astype(np.float32), patterns.astype(np.float32)))
+    step = max(1, AT_ONCE // (len(classes) * correct.shape[1]))
+    for first in range(0, resamples, step):
+        counts = np.stack([drawn[first : first + step] @ patterns for drawn, patterns in classes])
+        yield np.moveaxis(counts, 0, -1)
+
+
+def _patterns(members: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+    """The different rows [P, M] of [n, M], sorted; which of them each row is [n]; and how often each occurs [P]."""
+    packed = np.packbits(members, axis=1)
+    keys = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()  # compared as bytes, so quicker than as rows
+    _, first, kind, often = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+    return members[first], kind.ravel(), often
 
 
 def _pattern_counts(

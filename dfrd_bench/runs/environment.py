@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from dfrd_bench.records.schema import EnvironmentRecord
 if TYPE_CHECKING:
     import torch
 
-PACKAGES = ("dfrd-bench", "torch", "torchvision", "robustbench", "pyautoattack", "numpy", "scikit-learn")
+log = logging.getLogger(__name__)
+PACKAGES = ("dfrd-bench", "torch", "torchvision", "robustbench", "pyautoattack", "numpy")
 
 
 def choose_device(name: str) -> torch.device:
@@ -43,6 +45,19 @@ def choose_device(name: str) -> torch.device:
     if device.index is not None:
         torch.cuda.set_device(device)  # for libraries that put things on "the" GPU
     return device
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether `torch.compile` works on a device; where it does not, for want of a compiler, a warning says so."""
+    import torch
+
+    try:
+        torch.compile(torch.Tensor.double)(torch.zeros(2, device=device))
+    except Exception as error:  # of many types, by whatever is missing
+        reason = " ".join(str(error).split())[:160]
+        log.warning("--compile is left out, since PyTorch cannot compile for %s here: %s", device, reason)
+        return False
+    return True
 
 
 def describe_environment(device: torch.device) -> EnvironmentRecord:

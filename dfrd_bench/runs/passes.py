@@ -21,9 +21,10 @@ COMPILED_CALL = "_compiled_call_impl"  # where `nn.Module.compile` keeps what a 
 class Passes:
     """Counts images through whole networks while `counting`, and the student's steps.
 
-    A forward pass is a call of the network, or of its `forward`. A backward pass is a gradient that reaches what it returned,
-    whether it goes on to its weights, to its input or both; each time that one does. What runs only a part of a network is no
-    pass of it: the head of the teacher behind FERD's bottleneck is not counted, nor is a copy of a network.
+    A forward pass is a call of the network, of its `forward`, or of a folded copy that stands in for it (`Folded`). A backward
+    pass is a gradient that reaches what it returned, whether it goes on to its weights, to its input or both; each time that
+    one does. What runs only a part of a network is no pass of it: the head of the teacher behind FERD's bottleneck is not
+    counted, nor is any other copy of a network.
 
     Networks compute what they compute without it, compiled or not: nothing is added inside them. Meanwhile `forward`, and the
     call of a network that was compiled in place, lead through a function that looks at the result.
@@ -105,6 +106,8 @@ def _wrappers(network: nn.Module, count: Callable[[Tensor], None]) -> dict[str, 
     """
     import torch
 
+    from dfrd_bench.attacks.folding import COUNT
+
     own: Any = vars(network).get("forward")
     compiled: Any = vars(network).get(COMPILED_CALL)
     calling = False
@@ -125,7 +128,11 @@ def _wrappers(network: nn.Module, count: Callable[[Tensor], None]) -> dict[str, 
         count(result)
         return result
 
-    bound: dict[str, Any] = {"forward": MethodType(forward, network)}
+    def counted(self: nn.Module, logits: Tensor) -> None:
+        if self is network:
+            count(logits)
+
+    bound: dict[str, Any] = {"forward": MethodType(forward, network), COUNT: MethodType(counted, network)}
     return bound if compiled is None else {**bound, COMPILED_CALL: compiled_call}
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from dfrd_bench.errors import DfrdBenchError, unknown_name
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.problem import Precision, PrecisionName, Problem, ThreatModel
 from dfrd_bench.records.schema import ExperimentSpec
 from dfrd_bench.registry import METHODS
-from dfrd_bench.runs.environment import choose_device
+from dfrd_bench.runs.environment import can_compile, choose_device
+from dfrd_bench.runs.precision import quicker
 from dfrd_bench.runs.request import Request
 from dfrd_bench.settings import check_names, validated
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from dfrd_bench.method import Method, MethodConfig
 
 SEEDS = 2**32
+AUTO: Literal["auto"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def check_training(request: Request) -> None:
     """
     if not 0 <= request.seed < SEEDS:
         raise DfrdBenchError(f"The seed must lie in 0 … {SEEDS - 1}, not {request.seed}.")
-    check_names("precision", [request.precision], get_args(PrecisionName))
+    check_names("precision", [request.precision], [*get_args(PrecisionName), AUTO])
 
 
 def threat_of(request: Request, dataset: Dataset) -> ThreatModel:
@@ -103,6 +106,16 @@ def threat_of(request: Request, dataset: Dataset) -> ThreatModel:
     return validated(ThreatModel, {**dataset.threat.model_dump(), **given}, "the threat model")
 
 
+def precision_of(request: Request, spec: ExperimentSpec, measure: Callable[[], PrecisionName]) -> PrecisionName:
+    """The precision that is asked for; of `auto` the one that a run with this spec was begun with, or else what is quicker."""
+    if request.precision != AUTO:
+        return request.precision
+    for name in get_args(PrecisionName):
+        if spec.model_copy(update={"precision": name}).folder(Path(request.results)).exists():
+            return cast(PrecisionName, name)
+    return measure()
+
+
 def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
     """Resolve and load everything a run needs.
 
@@ -113,6 +126,7 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
     Raises:
         DfrdBenchError: whatever is wrong with the request.
     """
+    from dfrd_bench.attacks.folding import freeze_norms
     from dfrd_bench.datasets.base import open_dataset
     from dfrd_bench.students.base import build_network
     from dfrd_bench.teachers.base import load_teacher
@@ -125,7 +139,6 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
     config, variant = resolve_config(request, method_class, dataset)
     threat = threat_of(request, dataset)
     device = choose_device(request.device)
-    precision = Precision(request.precision)
     student_name = request.student or dataset.default_student
     student = build_network(
         student_name, channels=dataset.info.shape[0], num_classes=dataset.info.num_classes, seed=request.seed
@@ -135,19 +148,12 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
         dataset.info,
         architecture=request.teacher_arch,
         device=device,
-        precision=precision,
+        precision=Precision(),  # memory layout only
     )
-    if request.compile:
+    compiled = request.compile and can_compile(device)
+    if compiled:
         student.compile()  # in place: its parameters keep their names; copies of it are not compiled
-    problem = Problem(
-        teacher=teacher.model,
-        student=precision.place(student, device),
-        info=dataset.info,
-        threat=threat,
-        device=device,
-        precision=precision,
-        seed=request.seed,
-    )
+
     spec = ExperimentSpec(
         method=request.method,
         variant=variant,
@@ -157,8 +163,20 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
         teacher=teacher.record,
         student=student_name,
         threat=threat,
-        precision=request.precision,
-        compiled=request.compile,
+        precision="fp32",
+        compiled=compiled,
+        seed=request.seed,
+    )
+    batch = int(config.model_dump().get("batch_size", 1))
+    name = precision_of(request, spec, lambda: quicker(teacher.model, dataset.info.shape, batch, device))
+    spec, precision = spec.model_copy(update={"precision": name}), Precision(name)
+    problem = Problem(
+        teacher=freeze_norms(teacher.model),
+        student=precision.place(student, device),
+        info=dataset.info,
+        threat=threat,
+        device=device,
+        precision=precision,
         seed=request.seed,
     )
     return Prepared(spec, config, method_class, dataset, problem)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
@@ -57,7 +57,7 @@ class Request:
         epochs: the hyper-parameter of this name.
         seed: of every random draw.
         eps, step: of the L∞ threat model.
-        precision: of training; evaluation is always in float32.
+        precision: of training; evaluation is always in float32. auto: fp32 or bf16, whichever is quicker here.
         device: auto, cpu, cuda or cuda:N.
         data_dir, test_images: those of `dfrd_bench.datasets.base.open_dataset`.
         compile: whether the student is compiled.
@@ -76,7 +76,7 @@ class Request:
     seed: int = 0
     eps: float | None = None
     step: float | None = None
-    precision: PrecisionName = "fp32"
+    precision: PrecisionName | Literal["auto"] = "fp32"
     device: str = "auto"
     data_dir: Place | None = None
     test_images: int | None = None

@@ -166,6 +166,8 @@ def _resolve(request: Request, output: str | Path | None, observer: Observer) ->
     weights = Path(output or TEACHERS_FOLDER / f"{stem}{TEACHER_SUFFIX}")
     if weights.suffix != TEACHER_SUFFIX:
         raise DfrdBenchError(f"Weights are written as a {TEACHER_SUFFIX} file: {weights} needs that ending.")
+    if request.precision == "auto":
+        raise DfrdBenchError("--precision auto is for runs, whose teacher can be timed: name fp32, tf32 or bf16.")
     spec = ExperimentSpec(
         kind="teacher",
         method="teacher",

@@ -84,6 +84,6 @@ class MobileNetV2(nn.Module):
 
 
 mobilenet_v2 = Architecture(
-    "MobileNet-V2 with strides for small images",
-    lambda _argument, channels, num_classes: MobileNetV2(num_classes, channels),
+    summary="MobileNet-V2 with strides for small images",
+    build=lambda _argument, channels, num_classes: MobileNetV2(num_classes, channels),
 )

@@ -62,10 +62,10 @@ class PreActResNet(nn.Module):
 
 
 preactresnet_18 = Architecture(
-    "pre-activation ResNet-18 for small images",
-    lambda _argument, channels, num_classes: PreActResNet((2, 2, 2, 2), num_classes, channels),
+    summary="pre-activation ResNet-18 for small images",
+    build=lambda _argument, channels, num_classes: PreActResNet((2, 2, 2, 2), num_classes, channels),
 )
 preactresnet_34 = Architecture(
-    "pre-activation ResNet-34 for small images",
-    lambda _argument, channels, num_classes: PreActResNet((3, 4, 6, 3), num_classes, channels),
+    summary="pre-activation ResNet-34 for small images",
+    build=lambda _argument, channels, num_classes: PreActResNet((3, 4, 6, 3), num_classes, channels),
 )

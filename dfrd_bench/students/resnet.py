@@ -68,10 +68,10 @@ class ResNet(nn.Module):
 
 
 resnet_18 = Architecture(
-    "ResNet-18 for small images: 3x3 first convolution, no pooling",
-    lambda _argument, channels, num_classes: ResNet((2, 2, 2, 2), num_classes, channels),
+    summary="ResNet-18 for small images: 3x3 first convolution, no pooling",
+    build=lambda _argument, channels, num_classes: ResNet((2, 2, 2, 2), num_classes, channels),
 )
 resnet_34 = Architecture(
-    "ResNet-34 for small images: 3x3 first convolution, no pooling",
-    lambda _argument, channels, num_classes: ResNet((3, 4, 6, 3), num_classes, channels),
+    summary="ResNet-34 for small images: 3x3 first convolution, no pooling",
+    build=lambda _argument, channels, num_classes: ResNet((3, 4, 6, 3), num_classes, channels),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -89,16 +90,15 @@ def _any_size(argument: str, channels: int, num_classes: int) -> WideResNet:
     return WideResNet(int(match[1]), int(match[2]), num_classes, channels)
 
 
-def _fixed(depth: int, widen_factor: int) -> Architecture:
-    return Architecture(
-        f"pre-activation WideResNet-{depth}-{widen_factor}",
-        lambda _argument, channels, num_classes: WideResNet(depth, widen_factor, num_classes, channels),
-    )
+def _sized(depth: int, widen_factor: int) -> Callable[[str, int, int], WideResNet]:
+    return lambda _argument, channels, num_classes: WideResNet(depth, widen_factor, num_classes, channels)
 
 
-wrn = Architecture("pre-activation WideResNet of any size: wrn:DEPTH-WIDTH", _any_size, takes_argument=True)
-wrn_10_1 = _fixed(10, 1)
-wrn_10_2 = _fixed(10, 2)
-wrn_16_2 = _fixed(16, 2)
-wrn_28_4 = _fixed(28, 4)
-wrn_34_10 = _fixed(34, 10)
+wrn = Architecture(
+    summary="pre-activation WideResNet of any size: wrn:DEPTH-WIDTH", build=_any_size, takes_argument=True
+)
+wrn_10_1 = Architecture(summary="pre-activation WideResNet-10-1", build=_sized(10, 1))
+wrn_10_2 = Architecture(summary="pre-activation WideResNet-10-2", build=_sized(10, 2))
+wrn_16_2 = Architecture(summary="pre-activation WideResNet-16-2", build=_sized(16, 2))
+wrn_28_4 = Architecture(summary="pre-activation WideResNet-28-4", build=_sized(28, 4))
+wrn_34_10 = Architecture(summary="pre-activation WideResNet-34-10", build=_sized(34, 10))

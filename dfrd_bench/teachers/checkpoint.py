@@ -34,8 +34,8 @@ def _load(argument: str, info: DatasetInfo, architecture: str | None) -> Loaded:
 
 
 checkpoint = TeacherSource(
-    "your own weights: checkpoint:PATH with --teacher-arch (safetensors or PyTorch)",
-    _load,
+    summary="your own weights: checkpoint:PATH with --teacher-arch (safetensors or PyTorch)",
+    load=_load,
     takes_argument=True,
     takes_architecture=True,
 )

@@ -58,8 +58,8 @@ def _names(dataset: str) -> dict[str, str]:
 
 
 robustbench = TeacherSource(
-    "RobustBench's L∞ models for cifar10 and cifar100: robustbench:NAME (names: list teachers --dataset cifar10)",
-    _load,
+    summary="RobustBench's L∞ models for cifar10 and cifar100: robustbench:NAME (names: list teachers --dataset cifar10)",
+    load=_load,
     takes_argument=True,
     names=_names,
 )

@@ -18,5 +18,5 @@ def _digits(_argument: str, info: DatasetInfo, _architecture: str | None) -> Loa
 
 
 digits_wrn_10_2 = TeacherSource(
-    "digits: WideResNet-10-2 trained with TRADES, shipped with the package", _digits, dataset="digits"
+    summary="digits: WideResNet-10-2 trained with TRADES, shipped with the package", load=_digits, dataset="digits"
 )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dfrd_bench.attacks.surrogate import StandIns
 from dfrd_bench.distillation.agreement import Agreement
 from dfrd_bench.distillation.batchnorm import BatchNormStatistics
 from dfrd_bench.distillation.bottleneck import Bottleneck, Ceiling, Noise, Penalty, Variance
@@ -88,6 +89,7 @@ class FERD(SynthesizeThenDistill):
         unknown = float(c.probe_steps) if c.strategy in STEPS_BASED else 0.0
         self.vulnerability = torch.full((problem.num_classes,), unknown, device=problem.device)
         self.agreement = Agreement(problem.num_classes, problem.device)
+        self.stand_ins = StandIns()
         self.last_view: list[Tensor] = []  # what the generator's loss saw last; no part of the state
         self.probabilities = super().class_probabilities()
 
@@ -146,7 +148,13 @@ class FERD(SynthesizeThenDistill):
             softmax = c.margin == "probabilities"
             seen = self.last_view[0] if c.margin_images == "last" else x
             margins, steps = probe(
-                self.problem, seen, labels, steps=c.probe_steps, probabilities=softmax, generator=self.rng
+                self.problem,
+                seen,
+                labels,
+                steps=c.probe_steps,
+                probabilities=softmax,
+                generator=self.rng,
+                stand_ins=self.stand_ins,
             )
             values = steps if c.strategy in STEPS_BASED else -margins
             absent = self.vulnerability if c.absent_class == "keep" else torch.zeros_like(self.vulnerability)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dfrd_bench.distillation.distiller import Averages, Distiller, DistillerConfig
 from dfrd_bench.distillation.generators import ConvGenerator, initialised_from
-from dfrd_bench.distillation.losses import kl, total_loss
+from dfrd_bench.distillation.losses import kl
 from dfrd_bench.distillation.modes import frozen
 from dfrd_bench.distillation.schedules import cosine, set_learning_rate
 from dfrd_bench.method import MethodConfig, Reference, param
@@ -96,7 +96,7 @@ class ZSKT(Distiller):
             x = self.problem.precision.images(self.fresh_images(self.zskt.batch_size))
             with self.problem.autocast():
                 terms = {"adv": -kl(self.problem.teacher(x), self.student(x))}
-            loss = total_loss(terms, "generator")
+            loss = self.losses.total(terms, "generator")
             self.generator_optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.generator.parameters(), self.zskt.clip_norm)

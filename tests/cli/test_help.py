@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import tiny
 
+from dfrd_bench.cli.listing import KINDS
 from dfrd_bench.cli.main import COMMANDS
 from dfrd_bench.cli.progress import bars, summarise
 
@@ -18,6 +21,7 @@ HEAVY = ("torch", "torchvision", "robustbench", "sklearn", "matplotlib", "pandas
 
 def test_help_of_every_command_imports_nothing_heavy() -> None:
     calls = [[], *([name] for name in COMMANDS), ["teacher", "train"], ["figure", "confusion"], ["figure", "curve"]]
+    calls += [["bench", name] for name in ("methods", "attacks", "autoattack", "startup", "agreement", "all")]
     script = f"""
 import io, json, sys
 from contextlib import redirect_stdout
@@ -52,6 +56,41 @@ def test_the_package_runs_as_a_module() -> None:
     done = subprocess.run([sys.executable, "-m", "dfrd_bench", "--help"], capture_output=True, text=True)
     assert done.returncode == 0
     assert "Distill a student without data" in done.stdout
+
+
+@pytest.mark.parametrize("asked", [*([kind] for kind in KINDS), ["teachers", "--dataset", "cifar10"]], ids=" ".join)
+def test_lists_import_nothing_heavy(asked: list[str]) -> None:
+    script = f"""
+import sys
+from importlib import metadata
+everything = metadata.entry_points
+own = lambda group: [point for point in everything(group=group) if point.dist.name == "dfrd-bench"]
+metadata.entry_points = own  # plugins import what they like
+from dfrd_bench.cli.main import main
+main(["list", *{asked!r}])
+assert not [name for name in {HEAVY!r} if name in sys.modules]
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) > 2
+
+
+def test_a_list_still_says_what_is_wrong_with_a_plugin(tmp_path: Path) -> None:
+    (tmp_path / "needy.py").write_text('import no_such_library\n\nclass Needy:\n    """Reads well."""\n')
+    info = tmp_path / "needy-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: needy\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[dfrd_bench.methods]\nneedy = needy:Needy\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "dfrd_bench", "list", "methods", "--json"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert rows["needy"]["problem"] == "cannot be loaded: ModuleNotFoundError: No module named 'no_such_library'"
+    assert rows["needy"]["summary"] == ""
+    assert rows["ferd"]["problem"] == ""
 
 
 def test_listing_and_showing_load_no_dataset() -> None:

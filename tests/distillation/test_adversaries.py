@@ -128,7 +128,11 @@ def test_student_is_attacked_in_eval_mode_and_handed_back_as_it_was(teacher_logi
     wanted = {name: p.requires_grad for name, p in student.named_parameters()}
     seen: list[tuple[bool, bool]] = []
     student.fc.register_forward_pre_hook(lambda m, _: seen.append((m.training, m.weight.requires_grad)))
-    DivergenceAdversary(problem=tiny.problem(), steps=3)(student, X, teacher_logits, generator())
+    adversary = DivergenceAdversary(problem=tiny.problem(), steps=3)
+    adversary(student, X, teacher_logits, generator())
+    assert set(seen) == {(False, False)}
+    seen.clear()  # the first time its stand-in was compared with it as well
+    adversary(student, X, teacher_logits, generator())
     assert seen == [(False, False)] * 3
     assert all(module.training for module in student.modules())
     assert {name: p.requires_grad for name, p in student.named_parameters()} == wanted

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tiny
 import torch
+from dfrd_bench.methods.data_free.zskt import ZSKT
 from scipy.special import softmax
 from scipy.stats import entropy
 from torch import Tensor
 
 from dfrd_bench.distillation.losses import (
+    FiniteLosses,
     decoupled_kl,
     kl,
     kl_from_uniform_per_image,
@@ -127,6 +130,23 @@ class TestTotalLoss:
         with pytest.raises(DfrdBenchError, match=r"^Loss term bn became .* in the synthesis stage") as caught:
             total_loss(terms, "synthesis")
         assert "\n" not in str(caught.value)
+
+    def test_seen_later_it_is_the_first_step_that_broke_which_is_named(self) -> None:
+        watch = FiniteLosses(steps=4)
+        watch.total({"a": torch.tensor(1.0)}, "synthesis")
+        watch.total({"a": torch.tensor(1.0), "bn": torch.tensor(float("nan"))}, "synthesis")
+        watch.total({"student": torch.tensor(float("inf"))}, "distillation")
+        with pytest.raises(DfrdBenchError, match=r"^Loss term bn became nan in the synthesis stage"):
+            watch.total({"student": torch.tensor(0.0)}, "distillation")
+        watch.check()  # said once
+
+    def test_nothing_that_is_not_finite_gets_into_a_checkpoint(self) -> None:
+        problem = tiny.problem()
+        method = ZSKT(problem, ZSKT.Config(epochs=1))
+        method.losses = FiniteLosses(steps=1000)
+        method.losses.total({"student": torch.tensor(float("nan"))}, "distillation")
+        with pytest.raises(DfrdBenchError, match="student became nan"):
+            method.state_dict()
 
     def test_names_every_term_that_broke(self) -> None:
         terms = {"adv": torch.tensor(float("inf")), "bn": torch.tensor(float("-inf")), "oh": torch.tensor(2.0)}

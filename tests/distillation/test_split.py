@@ -7,7 +7,7 @@ import tiny
 import torch
 from torch import Tensor, nn
 
-from dfrd_bench.distillation.bottleneck import Bottleneck
+from dfrd_bench.distillation.bottleneck import Bottleneck, Noise
 from dfrd_bench.distillation.split import SplitTeacher, feature_layers
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.students.base import build_network
@@ -100,7 +100,10 @@ def test_no_hook_stays_on_the_teacher(teacher: nn.Module) -> None:
     assert not any(m._forward_hooks for m in teacher.modules())
 
 
-def test_the_bottlenecks_inner_loop_never_runs_the_backbone(teacher: nn.Module) -> None:
+@pytest.mark.parametrize(
+    ("noise", "heads"), [("channel", 1), ("position", 7)]
+)  # once, to see that it is known in closed form
+def test_the_bottlenecks_inner_loop_never_runs_the_backbone(teacher: nn.Module, noise: Noise, heads: int) -> None:
     split = SplitTeacher(teacher)
     with split.record():
         teacher(X)
@@ -115,11 +118,11 @@ def test_the_bottlenecks_inner_loop_never_runs_the_backbone(teacher: nn.Module) 
     hooks: list[torch.utils.hooks.RemovableHandle] = []
     for name in runs:
         counter(name)
-    bottleneck = Bottleneck(steps=7)
+    bottleneck = Bottleneck(steps=7, noise=noise)
     bottleneck.noise_scale(split.head, split.features, torch.zeros(5, dtype=torch.int64), torch.Generator())
     for hook in hooks:
         hook.remove()
-    assert runs == {"conv1": 0, "block1": 0, "block2": 0, "block3": 0, "fc": 7}
+    assert runs == {"conv1": 0, "block1": 0, "block2": 0, "block3": 0, "fc": heads}
 
 
 def test_a_head_that_reads_parameters_of_the_network_works() -> None:

@@ -162,6 +162,27 @@ def test_a_seed_fixes_the_draws() -> None:
     assert one != other
 
 
+@pytest.mark.parametrize("at_once", [1, 700, 10**9])
+def test_how_many_resamples_are_measured_at_once_changes_nothing(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = related_rows(np.random.default_rng(3))
+    usual = PairedBootstrap(rows, LABELS, resamples=50)
+    monkeypatch.setattr(paired, "AT_ONCE", at_once)
+    other = PairedBootstrap(rows, LABELS, resamples=50)
+    for metric in METRICS:
+        assert other.interval("b", metric) == pytest.approx(usual.interval("b", metric), abs=1e-12)
+        assert other.difference("a", "b", metric).p == usual.difference("a", "b", metric).p
+
+
+@pytest.mark.parametrize("networks", [1, 7, 8, 9, 40])
+def test_patterns_are_the_different_rows_in_numpys_order(networks: int) -> None:
+    """The order decides what a seed draws."""
+    members = np.random.default_rng(networks).random((60, networks)) < np.linspace(0.05, 0.95, networks)
+    members = members[np.arange(60) // 2]
+    expected = np.unique(members, axis=0, return_inverse=True, return_counts=True)
+    for ours, theirs in zip(paired._patterns(members), expected, strict=True):
+        assert np.array_equal(ours, theirs.reshape(ours.shape))
+
+
 def test_no_direction_where_observation_and_resamples_disagree() -> None:
     """100 classes at 51 % against one at 50 % among 99 perfect ones: the observed worst class is 1 point higher, but the
     minimum of 100 noisy accuracies is far lower in nearly every resample.

@@ -1,0 +1,240 @@
+"""`dfrd-bench bench`: how quick it is, beside a plain recipe that computes the same."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dfrd_bench.cli import bench_work as shared
+from dfrd_bench.cli import options
+
+EXAMPLES = """
+\b
+Examples:
+  dfrd-bench bench methods --methods ferd --threads 1
+  dfrd-bench bench methods --dataset random --device cuda --precision bf16 --batch-size 256 --json methods.json
+  dfrd-bench bench attacks --attacks fgsm,pgd20,cw --images 300
+  dfrd-bench bench autoattack student.safetensors --arch wrn-10-1 --images 300
+  dfrd-bench bench startup
+  dfrd-bench bench agreement
+"""
+
+
+def example(beginning: str) -> str:
+    """The examples of one sub-command."""
+    lines = [line for line in EXAMPLES.splitlines() if line.strip().startswith(f"dfrd-bench bench {beginning}")]
+    return "\n".join(["", "\b", "Examples:", *lines, ""])
+
+
+class Benchmarks(click.Group):
+    """A wrong name gets the nearest right ones."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """As click does otherwise."""
+        from dfrd_bench.errors import unknown_name
+
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            raise unknown_name("benchmark", args[0], self.commands)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Benchmarks, epilog=EXAMPLES)
+def bench() -> None:
+    """Measure how quick methods, attacks and commands are, ours and a plain recipe in turn.
+
+    The plain recipe is the same algorithms as their authors' scripts compute them. docs/performance.md says how to read the
+    numbers.
+    """
+
+
+dataset = click.option(
+    "--dataset", default="digits", show_default=True, metavar="digits|random", help="See docs/performance.md."
+)
+batch_size = click.option("--batch-size", type=int, metavar="N", help="Images per batch; the preset's by default.")
+threads = click.option(
+    "--threads", type=click.IntRange(1), metavar="N", help="Of the CPU; PyTorch's choice by default."
+)
+as_json = click.option(
+    "--json", "target", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write all numbers."
+)
+chosen_methods = click.option("--methods", metavar="A,B", help="All by default.")
+steps = click.option(
+    "--steps", default=5, show_default=True, type=click.IntRange(1), help="Of synthesis and of the student in a turn."
+)
+
+
+def repetitions(default: int) -> options.Option:
+    """`--repetitions N`."""
+    return click.option(
+        "--repetitions", default=default, show_default=True, type=click.IntRange(1), help="Turns that count, of each."
+    )
+
+
+@bench.command(epilog=example("methods"))
+@dataset
+@options.device
+@options.precision
+@batch_size
+@threads
+@chosen_methods
+@steps
+@repetitions(5)
+@click.option("--memory/--no-memory", default=True, help="Also peak memory, on a CPU in processes of their own.")
+@as_json
+@options.quiet
+def methods(
+    dataset: str,
+    device: str,
+    precision: str,
+    batch_size: int | None,
+    threads: int | None,
+    methods: str | None,
+    steps: int,
+    repetitions: int,
+    memory: bool,
+    target: Path | None,
+    quiet: bool,
+) -> None:
+    """Time a step of synthesis, a student step and an epoch of every method, and its peak memory."""
+    case, names = shared.case(dataset, device, precision, batch_size, threads, target), shared.methods(methods)
+    from dfrd_bench.benchmarks.speed import methods as measuring
+    from dfrd_bench.benchmarks.speed.report import MEBIBYTE, paired
+
+    rows: list[dict[str, Any]] = []
+    with shared.progress(quiet, "methods", len(names) * (2 * (repetitions + 1) + memory)) as advance:
+        for name in names:
+            pairs = measuring.measure(case, name, steps=steps, repetitions=repetitions, on_turn=advance)
+            rows += paired(name, pairs)
+            if memory:
+                used = measuring.memory(case, name, steps)
+                rows[-1] |= {"plain_peak_bytes": used[0], "ours_peak_bytes": used[1]}
+                advance()
+    shared.say_paired(rows)
+    for row in rows:
+        if "ours_peak_bytes" in row:
+            mine, theirs = row["ours_peak_bytes"] / MEBIBYTE, row["plain_peak_bytes"] / MEBIBYTE
+            click.echo(f"{row['subject']}: peak memory plain {theirs:.0f} MiB, ours {mine:.0f} MiB")
+    shared.write(target, case, {"methods": rows, "steps": steps, "repetitions": repetitions})
+
+
+@bench.command(epilog=example("attacks"))
+@dataset
+@options.device
+@threads
+@click.option("--attacks", metavar="A,B", help="fgsm,pgd20,cw by default; autoattack takes long.")
+@click.option("--images", default=300, show_default=True, type=click.IntRange(1), help="To attack.")
+@repetitions(3)
+@as_json
+@options.quiet
+def attacks(
+    dataset: str,
+    device: str,
+    threads: int | None,
+    attacks: str | None,
+    images: int,
+    repetitions: int,
+    target: Path | None,
+    quiet: bool,
+) -> None:
+    """Time the evaluation's attacks on a teacher, against plain loops (AutoAttack: against pyautoattack)."""
+    case = shared.case(dataset, device, "fp32", None, threads, target)
+    from dfrd_bench.benchmarks.speed import attacks as measuring
+    from dfrd_bench.benchmarks.speed.report import paired
+    from dfrd_bench.runs.request import names
+
+    chosen = measuring.checked(() if attacks is None else tuple(names(attacks)))
+    rows: list[dict[str, Any]] = []
+    turns = sum(2 * (repetitions + (name not in measuring.SLOW)) for name in chosen)
+    with shared.progress(quiet, "attacks", turns) as advance:
+        for name in chosen:
+            pairs, differing = measuring.measure(case, name, images, repetitions=repetitions, on_turn=advance)
+            rows += paired(name, pairs, differing_verdicts=differing)
+    shared.say_paired(rows)
+    for row in rows:
+        speeds = f"plain {1 / row['plain_wall']:.3g}, ours {1 / row['ours_wall']:.3g} images per second"
+        click.echo(f"{row['subject']}: {speeds}, differing verdicts {row['differing_verdicts']}")
+    shared.write(target, case, {"attacks": rows, "images": images, "repetitions": repetitions})
+
+
+@bench.command(epilog=example("startup"))
+@repetitions(5)
+@as_json
+@options.quiet
+def startup(repetitions: int, target: Path | None, quiet: bool) -> None:
+    """Time what is started most: importing, --help, a listing, and a table of 1,000 invented records."""
+    from tabulate import tabulate
+
+    from dfrd_bench.benchmarks.speed import startup as measuring
+
+    shared.check(target)
+    turns = len(measuring.commands(Path())) * (repetitions + 1)
+    with shared.progress(quiet, "startup", turns) as advance:
+        rows = measuring.rows(measuring.measure(repetitions=repetitions, on_turn=advance))
+    click.echo(tabulate(rows, headers="keys", floatfmt=".3f"))
+    shared.write(target, None, {"startup": rows, "repetitions": repetitions})
+
+
+@bench.command(epilog=example("agreement"))
+@dataset
+@options.device
+@click.option("--batch-size", type=int, default=16, show_default=True, metavar="N", help="Images per batch.")
+@threads
+@chosen_methods
+@click.option(
+    "--steps", default=2, show_default=True, type=click.IntRange(1), help="Of synthesis and of the student per epoch."
+)
+@as_json
+@options.quiet
+def agreement(
+    dataset: str,
+    device: str,
+    batch_size: int,
+    threads: int | None,
+    methods: str | None,
+    steps: int,
+    target: Path | None,
+    quiet: bool,
+) -> None:
+    """Check that ours and the plain recipe compute the same losses, in float32; exit code 1 if they do not."""
+    case, names = shared.case(dataset, device, "fp32", batch_size, threads, target), shared.methods(methods)
+    if not shared.agree(case, names, steps, target, quiet):
+        sys.exit(1)
+
+
+@bench.command(epilog=example("autoattack"))
+@click.argument("weights", type=click.Path(exists=True, path_type=Path))
+@click.option("--arch", required=True, metavar="NAME", help="Architecture (see `list students`).")
+@click.option("--dataset", default="digits", show_default=True, metavar="NAME", help="See `list datasets`.")
+@click.option("--images", default=300, show_default=True, help="Test images: the first of each class.")
+@click.option("--batch-size", default=300, show_default=True, help="Images per batch.")
+@options.device
+@options.seed
+@click.option("--calls-only", is_flag=True, help="Only what one call costs.")
+@click.option("--no-fast", is_flag=True, help="Leave autoattack-fast out.")
+def autoattack(weights: Path, arch: str, **given: Any) -> None:
+    """Time pyautoattack, autoattack and autoattack-fast on WEIGHTS, and compare their verdicts image by image."""
+    from dfrd_bench.benchmarks.speed.autoattack import compare
+
+    for line in compare(weights, arch, **given):
+        click.echo(line)
+
+
+@bench.command(name="all", epilog="\n\b\nExamples:\n  dfrd-bench bench all --threads 1\n")
+@dataset
+@options.device
+@threads
+@options.quiet
+@click.pass_context
+def all_(ctx: click.Context, dataset: str, device: str, threads: int | None, quiet: bool) -> None:
+    """Check the agreement, then measure methods, attacks and startup, each as it is by default."""
+    common = {"dataset": dataset, "device": device, "threads": threads, "quiet": quiet}
+    case = shared.case(dataset, device, "fp32", 16, threads, None)
+    agreed = shared.agree(case, shared.methods(None), 2, None, quiet)
+    ctx.invoke(methods, **common)
+    ctx.invoke(attacks, **common)
+    ctx.invoke(startup, quiet=quiet)
+    if not agreed:
+        sys.exit(1)
