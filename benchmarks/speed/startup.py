@@ -16,13 +16,23 @@ import numpy as np
 import psutil
 
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.records.schema import Predictions
+from dfrd_bench.problem import DatasetInfo, ThreatModel
+from dfrd_bench.records.schema import (
+    DatasetRecord,
+    EnvironmentRecord,
+    ExperimentSpec,
+    Predictions,
+    Record,
+    TeacherRecord,
+    TrainingRecord,
+)
 from dfrd_bench.records.store import save_record
 
 RECORDS = 1000
 METHODS = ("cmi", "deepinv", "dfhl", "fast", "ferd", "zskt")
 ATTACKS = ("clean", "fgsm", "pgd20", "cw", "autoattack")
 CLASSES = 10
+IMAGES_PER_CLASS = 90
 
 
 FIRST_STEP = """
@@ -106,47 +116,25 @@ def rows(seconds: dict[str, list[tuple[float, float]]]) -> list[dict[str, Any]]:
 def write_records(results: Path, count: int) -> None:
     """Invented records of the right schema, with predictions that fit: methods in turn, seeds going up."""
     for number in range(count):
-        record = invented(METHODS[number % len(METHODS)], seed=number // len(METHODS))
-        confusion = np.array(record.evaluation.attacks[ATTACKS[0]].confusion)
-        labels = np.arange(CLASSES).repeat(confusion.sum(axis=1))
-        predicted = np.concatenate([np.arange(CLASSES).repeat(row) for row in confusion])
-        save_record(record.spec.folder(results), record, Predictions(labels, dict.fromkeys(ATTACKS, predicted)))
+        record, predictions = invented(METHODS[number % len(METHODS)], seed=number // len(METHODS))
+        save_record(record.spec.folder(results), record, predictions)
 
 
-def invented(method: str, seed: int) -> Any:
-    """A record of nothing."""
-    from dfrd_bench.problem import DatasetInfo, ThreatModel
-    from dfrd_bench.records.schema import (
-        AttackRecord,
-        DatasetRecord,
-        EnvironmentRecord,
-        EvaluationRecord,
-        ExperimentSpec,
-        Record,
-        TeacherRecord,
-        TrainingRecord,
-    )
+def invented(method: str, seed: int) -> tuple[Record, Predictions]:
+    """A record of nothing, and predictions that give its numbers."""
+    from dfrd_bench.evaluation.summary import attack_record, evaluation_record
 
-    each = 90
-    right = [40 + (7 * k + 13 * seed) % 45 for k in range(CLASSES)]  # of each class's images
-    confusion = [
-        [r if j == k else (each - r) * (j == (k + 1) % CLASSES) for j in range(CLASSES)] for k, r in enumerate(right)
-    ]
-    shares = [r / each for r in right]
-    average = sum(shares) / CLASSES
-    attack = AttackRecord(
-        parameters={"norm": "Linf", "eps": 0.2, "step": 0.05},
-        confusion=confusion,
-        per_class=shares,
-        average=average,
-        worst_class=min(shares),
-        worst_10=min(shares),
-        nsd=0.1,
-        target_entropy=1.0,
-        intervals={"average": (average - 0.02, average + 0.02), "worst_class": (0.3, 0.5)},
-        seconds=1.0,
-    )
-    return Record(
+    labels = np.arange(CLASSES).repeat(IMAGES_PER_CLASS)
+    place = np.tile(np.arange(IMAGES_PER_CLASS), CLASSES)  # of an image in its class
+    predictions = {}
+    for number, attack in enumerate(ATTACKS):
+        right = 85 - 9 * number - (7 * labels + 13 * seed) % 30  # of each class's images
+        predictions[attack] = np.where(place < right, labels, (labels + 1) % CLASSES)
+    found = {
+        attack: attack_record(labels, predicted, CLASSES, {"norm": "Linf", "eps": 0.2, "step": 0.05}, 1.0)
+        for attack, predicted in predictions.items()
+    }
+    record = Record(
         created="2026-01-01T00:00:00Z",
         spec=ExperimentSpec(
             method=method,
@@ -161,10 +149,10 @@ def invented(method: str, seed: int) -> Any:
         ),
         dataset=DatasetRecord(
             info=DatasetInfo(name="digits", shape=(1, 8, 8), class_names=tuple("0123456789"), mirrored=False),
-            test_images=CLASSES * each,
+            test_images=len(labels),
             test_digest="d" * 64,
         ),
-        evaluation=EvaluationRecord(seed=0, attacks=dict.fromkeys(ATTACKS, attack), worst_case=min(shares)),
+        evaluation=evaluation_record(labels, predictions, found, seed=0),
         training=TrainingRecord(epochs=40, seconds=100.0, peak_memory_bytes=10**9, last={"loss": 0.5}),
         weights_sha256="e" * 64,
         parameters=77_000,
@@ -172,3 +160,4 @@ def invented(method: str, seed: int) -> Any:
             python="3.11", packages={}, device="cpu", threads=1, platform="invented", git_commit=None
         ),
     )
+    return record, Predictions(labels, predictions)

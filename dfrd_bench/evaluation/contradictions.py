@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.metrics import confusion_matrix, metrics, per_class_accuracy, target_entropy
-from dfrd_bench.evaluation.statistics import bootstrap_intervals
+from dfrd_bench.evaluation.statistics import CONFIDENCE
 from dfrd_bench.records.reading import brief
 from dfrd_bench.records.schema import AttackRecord, Record
 from dfrd_bench.records.store import (
@@ -140,7 +141,7 @@ def predictions_astray(folder: Path, record: Record) -> Iterator[tuple[str, str]
 
 def _numbers_astray(record: Record) -> Iterator[str]:
     """Everything that the confusion matrices contradict."""
-    averages = []
+    averages, sound = [], []
     for attack, result in record.evaluation.attacks.items():
         if wrong := matrix_astray(record, result):
             yield f"{attack}: {wrong}"
@@ -151,23 +152,43 @@ def _numbers_astray(record: Record) -> Iterator[str]:
         entropy = target_entropy(np.array(result.confusion))
         if result.target_entropy is not None and (entropy is None or abs(result.target_entropy - entropy) > CLOSE):
             yield f"{attack}: target_entropy is {result.target_entropy}, the confusion matrix gives {entropy}."
-        yield from (f"{attack}: {wrong}" for wrong in (*_intervals_astray(result), *_stages_astray(result)))
+        yield from (f"{attack}: {wrong}" for wrong in _stages_astray(result))
+        sound.append(attack)
+    if sound:
+        yield from _intervals_astray(record, sound)
     if averages and record.evaluation.worst_case > min(averages) + CLOSE:
         yield f"worst_case is {record.evaluation.worst_case}, but an attack leaves {min(averages)} only."
 
 
-def _intervals_astray(result: AttackRecord) -> Iterator[str]:
+def _intervals_astray(record: Record, attacks: Sequence[str]) -> Iterator[str]:
     """Bounds that no resampling of these images gives. A few draws tell them apart; `recomputation` draws all of them again."""
-    confusion = np.array(result.confusion)
-    totals = confusion.sum(axis=1)
-    image = 1 / totals[totals > 0].min()
-    for metric, found in bootstrap_intervals(confusion.diagonal(), totals, resamples=DRAWS).items():
-        stored = result.intervals.get(metric)
-        if stored is None or found is None:
-            continue
-        slack = (found[1] - found[0]) / 2 + image  # seven standard errors of a bound
-        if not all(abs(one - other) <= slack for one, other in zip(stored, found, strict=True)):
-            yield f"The interval of {metric} is {brief(list(stored))}, the confusion matrix gives {brief(list(found))}."
+    confusion = np.array([record.evaluation.attacks[attack].confusion for attack in attacks])  # [A, K, K]
+    totals = confusion[0].sum(axis=1)
+    sizes, hits = totals[totals > 0], confusion.diagonal(axis1=1, axis2=2)[:, None, totals > 0]
+    draws = np.random.default_rng(0).binomial(sizes, hits / sizes, size=(len(attacks), DRAWS, len(sizes)))
+    for metric, values in metrics(draws, sizes).items():
+        low, high = _middle(values)
+        slack = (high - low) / 2 + 1 / sizes.min()  # seven standard errors of a bound
+        for attack, *found, leeway in zip(attacks, low.tolist(), high.tolist(), slack.tolist(), strict=True):
+            stored = record.evaluation.attacks[attack].intervals.get(metric)
+            if stored is None or math.isnan(leeway):
+                continue
+            if not all(abs(one - other) <= leeway for one, other in zip(stored, found, strict=True)):
+                numbers = f"is {brief(list(stored))}, the confusion matrix gives {brief(found)}"
+                yield f"{attack}: The interval of {metric} {numbers}."
+
+
+def _middle(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the middle 95 % of each row [..., R] begin and end; NaN where more than half of them are NaN."""
+    ranked = np.sort(values, axis=-1)  # NaN last
+    defined = (~np.isnan(ranked)).sum(axis=-1, keepdims=True)
+    places = (
+        (defined * (1 - CONFIDENCE) / 2).astype(int),
+        np.maximum((defined * (1 + CONFIDENCE) / 2).astype(int) - 1, 0),
+    )
+    low, high = (np.take_along_axis(ranked, place, axis=-1) for place in places)
+    enough = 2 * defined >= values.shape[-1]
+    return np.where(enough, low, np.nan)[..., 0], np.where(enough, high, np.nan)[..., 0]
 
 
 def _stages_astray(result: AttackRecord) -> Iterator[str]:
