@@ -14,7 +14,7 @@ from dfrd_bench.runs.request import Request
 EPILOG = """
 \b
 Examples:
-  dfrd-bench evaluate results/digits/digits-wrn-10-2/wrn-10-1/ferd/default-seed1-6022cc0c
+  dfrd-bench evaluate results/digits/digits-wrn-10-2/wrn-10-1/ferd/default-seed1-96fe9e44
   dfrd-bench evaluate --teacher digits-wrn-10-2
   dfrd-bench evaluate student.safetensors --arch wrn-10-1 --dataset digits --attacks clean,pgd20
   dfrd-bench evaluate --teacher digits-wrn-10-2 --test-images 100

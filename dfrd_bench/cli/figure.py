@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 CONFUSION_EXAMPLES = """
 \b
 Examples:
-  dfrd-bench figure confusion results/digits/digits-wrn-10-2/wrn-10-1/ferd/default-seed1-6022cc0c
+  dfrd-bench figure confusion results/digits/digits-wrn-10-2/wrn-10-1/ferd/default-seed1-96fe9e44
   dfrd-bench figure confusion RUN --attack pgd20 --output pgd20.pdf
 """
 CURVE_EXAMPLES = """
 \b
 Examples:
-  dfrd-bench figure curve results/digits/digits-wrn-10-2/wrn-10-1/ferd/default-seed1-6022cc0c
+  dfrd-bench figure curve results/digits/digits-wrn-10-2/wrn-10-1/ferd/default-seed1-96fe9e44
   dfrd-bench figure curve RUN --attack pgd20x5 --output curve.pdf
 """
 

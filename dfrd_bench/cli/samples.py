@@ -9,7 +9,7 @@ import click
 EPILOG = """
 \b
 Example:
-  dfrd-bench samples results/digits/digits-wrn-10-2/wrn-10-1/ferd/default-seed1-6022cc0c
+  dfrd-bench samples results/digits/digits-wrn-10-2/wrn-10-1/ferd/default-seed1-96fe9e44
 """
 
 

@@ -15,7 +15,7 @@ EPILOG = """
 Examples:
   dfrd-bench show ferd
   dfrd-bench show ferd --dataset digits
-  dfrd-bench show results/digits/digits-wrn-10-2/wrn-10-1/ferd/default-seed1-6022cc0c --as-config > run.yaml
+  dfrd-bench show results/digits/digits-wrn-10-2/wrn-10-1/ferd/default-seed1-96fe9e44 --as-config > run.yaml
 """
 
 
