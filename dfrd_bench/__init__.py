@@ -13,7 +13,7 @@ from dfrd_bench.errors import DfrdBenchError
 
 if TYPE_CHECKING:
     from dfrd_bench.method import Method, MethodConfig, Reference, param
-    from dfrd_bench.problem import Problem
+    from dfrd_bench.problem import Problem, TrainingProblem
     from dfrd_bench.reporting.frame import load_results
     from dfrd_bench.runs.reevaluation import evaluate_run as evaluate
     from dfrd_bench.runs.run import run
@@ -23,6 +23,7 @@ _HOMES = {
     "MethodConfig": ("method", "MethodConfig"),
     "Problem": ("problem", "Problem"),
     "Reference": ("method", "Reference"),
+    "TrainingProblem": ("problem", "TrainingProblem"),
     "evaluate": ("runs.reevaluation", "evaluate_run"),
     "load_results": ("reporting.frame", "load_results"),
     "param": ("method", "param"),
@@ -35,6 +36,7 @@ __all__ = [
     "MethodConfig",
     "Problem",
     "Reference",
+    "TrainingProblem",
     "__version__",
     "evaluate",
     "load_results",

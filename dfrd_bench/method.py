@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from dfrd_bench.problem import Problem
+    from dfrd_bench.problem import Problem, Sees
 
 Progress = Callable[[str, int, int], None]
 """Called by a method within an epoch, when a stage begins and after each of its steps: its name, steps done, steps in all."""
@@ -121,12 +121,14 @@ class Resumable:
 
 
 class Method(Resumable, ABC):
-    """A way to train a student from a teacher without data.
+    """A way to train a student from a teacher: without data, or with the training images where it says that it sees them.
 
     A method needs a `Config`, a `reference`, `train_epoch` and `sample`. Its state is that of `Resumable`; a method with
     state of another kind extends `state_dict` and `load_state_dict`.
 
     Attributes:
+        sees: "nothing", or "training images": then the problem is a `TrainingProblem`, and records and tables say so.
+        has_teacher: whether a teacher teaches; a method without one is given `NoTeacher`, and its record names none.
         problem: teacher, shapes, threat model; see `Problem`.
         config: the validated hyper-parameters.
         student: the network being trained (`problem.student`).
@@ -137,6 +139,8 @@ class Method(Resumable, ABC):
 
     Config: ClassVar[type[MethodConfig]] = MethodConfig
     reference: ClassVar[Reference]
+    sees: ClassVar[Sees] = "nothing"
+    has_teacher: ClassVar[bool] = True
 
     def __init__(self, problem: Problem, config: MethodConfig) -> None:
         self.problem = problem
@@ -155,4 +159,7 @@ class Method(Resumable, ABC):
 
     @abstractmethod
     def sample(self, n: int) -> Tensor:
-        """At most n synthetic images [n, C, H, W] in [0, 1], for pictures."""
+        """At most n synthetic images [n, C, H, W] in [0, 1], for pictures.
+
+        Where a method sees the training images, these as it is shown them; no run keeps them.
+        """

@@ -1,4 +1,4 @@
-"""What a data-free method may see: a teacher, a student, shapes and a threat model, and no real image."""
+"""What a method is given: a teacher, a student, shapes and a threat model, and the training images where it says it sees them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PrecisionName: TypeAlias = Literal["fp32", "tf32", "bf16"]
+Sees: TypeAlias = Literal["nothing", "training images"]
+"""What a method sees of a dataset: with "nothing" it is given a `Problem`, else a `TrainingProblem`."""
 
 
 class ThreatModel(BaseModel):
@@ -150,3 +152,16 @@ class Problem:
     def autocast(self) -> AbstractContextManager[object]:
         """The context in which forward passes run at the problem's precision."""
         return self.precision.autocast(self.device)
+
+
+@dataclass(frozen=True)
+class TrainingProblem(Problem):
+    """What a method is given that sees the training images (`Method.sees`); its rows stand in tables of their own.
+
+    Attributes:
+        images: of the training split, [N, C, H, W] uint8, on the device.
+        labels: their classes, [N] int64, on the device; every class is among them.
+    """
+
+    images: Tensor
+    labels: Tensor

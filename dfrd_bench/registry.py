@@ -11,7 +11,7 @@ from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from dfrd_bench.errors import DfrdBenchError, unknown_name
-from dfrd_bench.summaries import summary_in_source, summary_of
+from dfrd_bench.summaries import summary_in_source, summary_of, word_in_source
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -27,12 +27,14 @@ class Entry:
         distribution: the installed distribution that provides it, with its version.
         summary: the object's `summary` or the first line of its docstring; empty when not loaded.
         problem: why it cannot be used, or an empty string.
+        sees: of a method, what it sees of a dataset; empty for anything else, and when not loaded.
     """
 
     name: str
     distribution: str
     summary: str = ""
     problem: str = ""
+    sees: str = ""
 
 
 class Registry(Generic[T]):
@@ -119,7 +121,7 @@ class Registry(Generic[T]):
                     rows.append(Entry(name, origin, problem=f"ignored: the name is taken by {taken_by}"))
                     continue
                 try:
-                    rows.append(Entry(name, origin, summary=_summary(point)))
+                    rows.append(Entry(name, origin, summary=_summary(point), sees=_sees(point)))
                 except Exception as error:
                     log.debug("loading %s %s failed", self.kind, name, exc_info=True)
                     rows.append(Entry(name, origin, problem=f"cannot be loaded: {_one_line(error)}"))
@@ -150,6 +152,13 @@ def _summary(point: EntryPoint) -> str:
     They are known to load, as tests load them. Of a plugin that is not known, and a list is where its user learns of it.
     """
     return (_is_own(point) and summary_in_source(point.module, point.attr)) or summary_of(point.load())
+
+
+def _sees(point: EntryPoint) -> str:
+    """What a method sees of a dataset, found out as its summary is."""
+    if _is_own(point):
+        return word_in_source(point.module, point.attr, "sees")
+    return str(getattr(point.load(), "sees", ""))
 
 
 METHODS: Registry[Any] = Registry("method", "dfrd_bench.methods")

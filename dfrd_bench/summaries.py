@@ -1,8 +1,9 @@
-"""The one line that lists say of a registered object: asked of the object, or read in its source without importing it."""
+"""What lists say of a registered object: asked of the object, or read in its source without importing it."""
 
 from __future__ import annotations
 
 import ast
+from functools import lru_cache
 from importlib.abc import InspectLoader
 from importlib.util import find_spec
 
@@ -31,17 +32,62 @@ def summary_in_source(module: str, name: str) -> str:
         ImportError: there is no such package.
         SyntaxError: the text is not Python.
     """
-    spec = find_spec(module)
-    loader = spec.loader if spec else None
-    text = loader.get_source(module) if isinstance(loader, InspectLoader) else None
     made: dict[str, ast.AST] = {}
-    for statement in ast.parse(text or "").body:
+    for statement in _tree(module).body:
         match statement:
             case ast.ClassDef():
                 made[statement.name] = statement
             case ast.Assign(targets=[ast.Name(id=bound)], value=value):
                 made[bound] = value
     return _written(made.get(name), made)
+
+
+def word_in_source(module: str, name: str, attribute: str) -> str:
+    """A text that is an attribute of a class, read where it stands word for word: in the class, or in the first base that has it.
+
+    Bases are followed through `from … import …`, also into other modules.
+
+    Returns:
+        The text; empty where none of them has it, or it is written in another way.
+
+    Raises:
+        ImportError: there is no such package.
+        SyntaxError: a text is not Python.
+    """
+    body = _tree(module).body
+    for statement in body:
+        match statement:
+            case ast.ClassDef(name=found) if found == name:
+                bases = [base.id for base in statement.bases if isinstance(base, ast.Name)]
+                return _own_word(statement, attribute) or next(
+                    filter(None, (word_in_source(module, base, attribute) for base in bases)), ""
+                )
+            case ast.ImportFrom(module=source, names=names, level=level):
+                for alias in names:
+                    if (alias.asname or alias.name) == name:
+                        above = module.split(".")[: -level or None] if level else []
+                        return word_in_source(".".join([*above, *filter(None, [source])]), alias.name, attribute)
+    return ""
+
+
+def _own_word(node: ast.ClassDef, attribute: str) -> str:
+    for statement in node.body:
+        match statement:
+            case (
+                ast.Assign(targets=[ast.Name(id=found)], value=ast.Constant(value=str(word)))
+                | ast.AnnAssign(target=ast.Name(id=found), value=ast.Constant(value=str(word)))
+            ) if found == attribute:
+                return word
+    return ""
+
+
+@lru_cache
+def _tree(module: str) -> ast.Module:
+    """A module's text, taken apart; empty where there is no text."""
+    spec = find_spec(module)
+    loader = spec.loader if spec else None
+    text = loader.get_source(module) if isinstance(loader, InspectLoader) else None
+    return ast.parse(text or "")
 
 
 def _written(node: ast.AST | None, made: dict[str, ast.AST]) -> str:

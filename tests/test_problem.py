@@ -20,7 +20,8 @@ from torch import Tensor
 from dfrd_bench.datasets.base import Dataset
 from dfrd_bench.datasets.digits import Digits
 from dfrd_bench.images import LabelledImages
-from dfrd_bench.problem import DatasetInfo, Precision, Problem, ThreatModel
+from dfrd_bench.problem import DatasetInfo, Precision, Problem, ThreatModel, TrainingProblem
+from dfrd_bench.registry import METHODS as METHOD_REGISTRY
 from dfrd_bench.runs.preparation import prepare
 from dfrd_bench.runs.request import Request
 
@@ -91,6 +92,39 @@ class TestNoWayToAnImage:
     def test_a_problem_cannot_be_given_more(self, problem: Problem) -> None:
         with pytest.raises(AttributeError):
             problem.dataset = Digits()  # type: ignore[attr-defined]
+
+
+def built_in(sees: str) -> list[str]:
+    return [
+        name
+        for name in METHOD_REGISTRY.names()
+        if METHOD_REGISTRY.distribution(name).startswith("dfrd-bench ") and METHOD_REGISTRY.get(name).sees == sees
+    ]
+
+
+class TestWhoIsGivenImages:
+    @pytest.mark.parametrize("name", built_in("nothing"))
+    def test_a_method_that_sees_nothing_is_given_a_problem_and_the_training_split_is_not_opened(
+        self, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Digits, "load", lambda self, split: pytest.fail(f"{split} was opened"))
+        problem = prepare(Request(name, device="cpu")).problem
+        assert type(problem) is Problem
+        assert ways_to_images(problem) == []
+
+    @pytest.mark.parametrize("name", built_in("training images"))
+    def test_one_that_says_it_sees_them_is_given_every_training_image_and_no_other(self, name: str) -> None:
+        problem = prepare(Request(name, device="cpu")).problem
+        assert isinstance(problem, TrainingProblem)
+        assert ways_to_images(problem) == ["problem.images"]
+        train = Digits().load("train")
+        assert torch.equal(problem.labels, train.labels)
+        assert problem.images.dtype == torch.uint8
+        assert (problem.images.float() / 255 - train.images).abs().max() <= 0.5 / 255 + 1e-6
+
+    def test_both_kinds_are_there(self) -> None:
+        assert {"ferd", "zskt"} <= set(built_in("nothing"))
+        assert {"rslad", "fair-ard", "natural"} <= set(built_in("training images"))
 
 
 @pytest.mark.parametrize(

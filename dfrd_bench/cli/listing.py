@@ -35,7 +35,10 @@ def list_(kind: str, dataset: str | None, as_json: bool) -> None:
         raise DfrdBenchError(f"--dataset is for `list teachers`, not for `list {kind}`.")
     entries = _entries(kind, dataset)
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(entry) for entry in entries], indent=1, ensure_ascii=False))
+        shown = [dataclasses.asdict(entry) for entry in entries]
+        if kind != "methods":
+            shown = [{name: value for name, value in entry.items() if name != "sees"} for entry in shown]
+        click.echo(json.dumps(shown, indent=1, ensure_ascii=False))
         return
     from rich.markup import escape
     from rich.table import Table
@@ -43,10 +46,11 @@ def list_(kind: str, dataset: str | None, as_json: bool) -> None:
     from dfrd_bench.cli.printing import console
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("name", "what it is", "from"):
+    sees = ["sees"] if kind == "methods" else []
+    for heading in ("name", "what it is", *sees, "from"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "name")
     for entry in entries:
-        cells = (entry.name, entry.problem or entry.summary, entry.distribution)
+        cells = (entry.name, entry.problem or entry.summary, *([entry.sees] if sees else []), entry.distribution)
         table.add_row(*map(escape, cells), style="red" if entry.problem else "")
     console().print(table)
 

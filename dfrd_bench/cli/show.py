@@ -50,7 +50,7 @@ def show(method: str, dataset: str | None, as_json: bool, as_config: bool) -> No
         click.echo(json.dumps(config.model_json_schema(), indent=1, ensure_ascii=False))
         return
     images = open_dataset(dataset) if dataset else None
-    preset = budget_of(found, images.num_classes, images.presets["default"]) if images else {}
+    preset = budget_of(found, images.num_classes, images.presets_of(found.sees)["default"]) if images else {}
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("hyper-parameter", "default", *([dataset] if dataset else []), "meaning", "source"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "hyper-parameter")

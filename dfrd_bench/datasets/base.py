@@ -1,4 +1,4 @@
-"""What a dataset entry point is: real images, opened by evaluation and teacher training only."""
+"""What a dataset entry point is: real images, opened by evaluation, teacher training, and for methods that see them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.observer import SILENT, OnStep
-from dfrd_bench.problem import DatasetInfo, ThreatModel
+from dfrd_bench.problem import DatasetInfo, Sees, ThreatModel
 from dfrd_bench.registry import DATASETS
 
 IMAGE_FOLDER = "imagefolder"  # the dataset kind whose images are the user's own; also how such a dataset's name begins
@@ -33,6 +33,13 @@ But for the papers' own, all methods make as many images and take as many synthe
 rounds of fewer steps.
 """
 
+SHARED_TRAINING_PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "default": {},
+    "quick": {"epochs": 20},
+    "cpu": {"epochs": 2, "batch_size": 64},
+}
+"""The same for methods that see the training images: the papers' budget, a tenth of 200 epochs, and a hundredth."""
+
 
 class Dataset(ABC):
     """A labelled image dataset with the threat model, teacher, student and budgets that go with it.
@@ -44,6 +51,7 @@ class Dataset(ABC):
         default_student: name in the student registry.
         presets: named budgets (hyper-parameters by name) for `--preset`; must hold "default". "paper" is every method's
             own defaults and always exists.
+        training_presets: the same for methods that see the training images; those of `presets` by name.
         teacher_architecture: what `teacher train` trains, a name in the student registry; None: the default student.
         teacher_recipe: hyper-parameters of robust training (`TeacherConfig`) that differ here from its defaults.
         takes_argument: whether its name may carry one (`imagefolder:PATH`), given to the constructor as `argument`.
@@ -57,6 +65,7 @@ class Dataset(ABC):
     default_teacher: ClassVar[str | None]
     default_student: ClassVar[str]
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
+    training_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = SHARED_TRAINING_PRESETS
     teacher_architecture: ClassVar[str | None] = None
     teacher_recipe: ClassVar[Mapping[str, Any]] = {}
     takes_argument: ClassVar[bool] = False
@@ -81,6 +90,11 @@ class Dataset(ABC):
     def num_classes(self) -> int:
         """How many classes; known without any file."""
         return self.info.num_classes
+
+    @classmethod
+    def presets_of(cls, sees: Sees) -> Mapping[str, Mapping[str, Any]]:
+        """The budgets of methods that see nothing, or of those that see the training images."""
+        return cls.presets if sees == "nothing" else cls.training_presets
 
     @abstractmethod
     def load(self, split: Literal["train", "test"]) -> LabelledImages:

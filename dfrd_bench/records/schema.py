@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from dfrd_bench.problem import DatasetInfo, PrecisionName, ThreatModel
+from dfrd_bench.problem import DatasetInfo, PrecisionName, Sees, ThreatModel
 from dfrd_bench.records.files import file_name
 
 if TYPE_CHECKING:
@@ -35,24 +35,44 @@ class TeacherRecord(_Data):
     sha256: str
 
 
+NO_TEACHER = TeacherRecord(name="none", architecture="none", sha256="")
+"""Of a method that has none (`Method.has_teacher`): its runs stand in the tables of every teacher."""
+
+
 class DatasetRecord(_Data):
-    """Which images were tested on."""
+    """Which images were tested on, and which trained on.
+
+    Attributes:
+        training_images, training_digest: of a run that saw the training images; left out of the file for any other.
+    """
 
     info: DatasetInfo
     test_images: int = Field(ge=1)
     test_digest: str
+    training_images: int | None = Field(default=None, ge=1)
+    training_digest: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_training(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = usual(self)
+        if self.training_images is None:  # so that a record written again without them stays the same to the byte
+            content.pop("training_images", None)
+            content.pop("training_digest", None)
+        return content
 
 
 class ExperimentSpec(_Data):
     """Everything that can change a run's numbers, resolved: no default is left to look up elsewhere.
 
     Attributes:
-        kind: "student" for a data-free run, "teacher" for a teacher itself, evaluated or trained as well.
+        kind: "student" for the run of a method, "teacher" for a teacher itself, evaluated or trained as well.
         method: name in the method registry ("teacher" for a teacher).
         variant: a short label for tables, e.g. "default" or "utae=false"; not part of the hash.
         provider: distribution and version that provide the method.
         config: every hyper-parameter of the method, or of a teacher's training.
+        teacher: `NO_TEACHER` for a method that has none.
         compiled: whether the student was trained as compiled by `torch.compile`, which rounds differently.
+        sees: what the method saw of the dataset; left out of the file, and of the hash, where that is nothing.
     """
 
     kind: Literal["student", "teacher"] = "student"
@@ -67,6 +87,14 @@ class ExperimentSpec(_Data):
     precision: PrecisionName
     compiled: bool = False
     seed: int = Field(ge=0)
+    sees: Sees = "nothing"
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = usual(self)
+        if self.sees == "nothing":  # so that older records stay the same to the byte, and keep their hash
+            content.pop("sees", None)
+        return content
 
     def digest(self) -> str:
         """Eight hexadecimal digits that change whenever anything but the variant's label does."""

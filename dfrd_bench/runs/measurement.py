@@ -35,6 +35,7 @@ def measure(
     device: torch.device,
     weights_sha256: str,
     training: TrainingRecord | None = None,
+    trained_on: tuple[int, str] | None = None,
     cautions: Sequence[str] = (),
     earlier: tuple[Record, Predictions] | None = None,
     unfinished: Path | None = None,
@@ -50,6 +51,7 @@ def measure(
         device: where to run.
         weights_sha256: of the network's weights file.
         training: how it was trained, if it was here.
+        trained_on: how many training images the method saw, and their digest.
         cautions: warnings to keep in the record, before those of the evaluation.
         earlier: an earlier record of the same network, whose attacks are kept.
         unfinished: see `evaluate_model`.
@@ -82,7 +84,13 @@ def measure(
     record = Record(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         spec=spec,
-        dataset=DatasetRecord(info=dataset.info, test_images=len(images), test_digest=digest),
+        dataset=DatasetRecord(
+            info=dataset.info,
+            test_images=len(images),
+            test_digest=digest,
+            training_images=trained_on[0] if trained_on else None,
+            training_digest=trained_on[1] if trained_on else None,
+        ),
         evaluation=evaluation,
         training=training,
         weights_sha256=weights_sha256,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from dfrd_bench.errors import DfrdBenchError, unknown_name
 from dfrd_bench.observer import SILENT, Observer
-from dfrd_bench.problem import Precision, PrecisionName, Problem, ThreatModel
+from dfrd_bench.problem import Precision, PrecisionName, Problem, ThreatModel, TrainingProblem
 from dfrd_bench.records.schema import ExperimentSpec
 from dfrd_bench.registry import METHODS
 from dfrd_bench.runs.environment import can_compile, choose_device
 from dfrd_bench.runs.precision import quicker
 from dfrd_bench.runs.request import Request
+from dfrd_bench.runs.training_split import load_training, with_training
 from dfrd_bench.settings import check_names, validated
 
 if TYPE_CHECKING:
@@ -27,13 +29,26 @@ AUTO: Literal["auto"] = "auto"
 
 @dataclass(frozen=True)
 class Prepared:
-    """A request with every name resolved and everything loaded that a run needs."""
+    """A request with every name resolved and everything loaded that a run needs.
+
+    Attributes:
+        problem: what the method is given; a `TrainingProblem` exactly if it sees the training images.
+        training_digest: of the training images, where the method sees them.
+    """
 
     spec: ExperimentSpec
     config: MethodConfig
     method_class: type[Method]
     dataset: Dataset
     problem: Problem
+    training_digest: str | None = None
+
+    @property
+    def trained_on(self) -> tuple[int, str] | None:
+        """How many training images the method sees, and their digest; None where it sees none."""
+        if not isinstance(self.problem, TrainingProblem) or self.training_digest is None:
+            return None
+        return len(self.problem.labels), self.training_digest
 
 
 def resolve_config(request: Request, method_class: type[Method], dataset: Dataset) -> tuple[MethodConfig, str]:
@@ -42,7 +57,7 @@ def resolve_config(request: Request, method_class: type[Method], dataset: Datase
     Raises:
         DfrdBenchError: an unknown preset or hyper-parameter, or a bad value.
     """
-    presets = {"paper": {}, **dataset.presets}
+    presets = {"paper": {}, **dataset.presets_of(method_class.sees)}
     if request.preset not in presets:
         raise unknown_name(f"preset of {dataset.task}", request.preset, presets)
     budget = budget_of(method_class, dataset.num_classes, presets[request.preset])
@@ -130,6 +145,7 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
     from dfrd_bench.datasets.base import open_dataset
     from dfrd_bench.students.base import build_network
     from dfrd_bench.teachers.base import load_teacher
+    from dfrd_bench.teachers.nobody import nobody
 
     if request.method is None:
         raise DfrdBenchError("Name a method: --method NAME (`dfrd-bench list methods` shows them).")
@@ -143,13 +159,17 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
     student = build_network(
         student_name, channels=dataset.info.shape[0], num_classes=dataset.info.num_classes, seed=request.seed
     )
-    teacher = load_teacher(
-        request.teacher or teacher_of(dataset),
-        dataset.info,
-        architecture=request.teacher_arch,
-        device=device,
-        precision=Precision(),  # memory layout only
-    )
+    if method_class.has_teacher:
+        teacher = load_teacher(
+            request.teacher or teacher_of(dataset),
+            dataset.info,
+            architecture=request.teacher_arch,
+            device=device,
+            precision=Precision(),  # memory layout only
+        )
+    else:
+        teacher = nobody()
+    training = load_training(dataset) if method_class.sees == "training images" else None
     compiled = request.compile and can_compile(device)
     if compiled:
         student.compile()  # in place: its parameters keep their names; copies of it are not compiled
@@ -166,9 +186,11 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
         precision="fp32",
         compiled=compiled,
         seed=request.seed,
+        sees=method_class.sees,
     )
     batch = int(config.model_dump().get("batch_size", 1))
-    name = precision_of(request, spec, lambda: quicker(teacher.model, dataset.info.shape, batch, device))
+    timed = teacher.model if method_class.has_teacher else copy.deepcopy(student).to(device).eval()
+    name = precision_of(request, spec, lambda: quicker(timed, dataset.info.shape, batch, device))
     spec, precision = spec.model_copy(update={"precision": name}), Precision(name)
     problem = Problem(
         teacher=freeze_norms(teacher.model),
@@ -179,4 +201,6 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
         precision=precision,
         seed=request.seed,
     )
-    return Prepared(spec, config, method_class, dataset, problem)
+    if training is None:
+        return Prepared(spec, config, method_class, dataset, problem)
+    return Prepared(spec, config, method_class, dataset, with_training(problem, training), training.digest())

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from dfrd_bench.observer import OnStep
+from dfrd_bench.problem import Problem, TrainingProblem
+from dfrd_bench.records.schema import NO_TEACHER
 from dfrd_bench.runs.environment import peak_memory
 from dfrd_bench.runs.preparation import Prepared
 
@@ -83,8 +86,10 @@ def rehearse(prepared: Prepared, on_step: OnStep = lambda stage, done, total: No
     short = {name: min(STEPS, config[name]) for name in STAGES.values() if name in config}
     short |= {name: value for name, value in (("warmup_epochs", 0), ("synthesis_rounds", 1)) if name in config}
 
+    problem, share = shortened_split(prepared.problem, int(config.get("batch_size", 1)))
+
     def shortened() -> Method:
-        return prepared.method_class(prepared.problem, type(prepared.config)(**{**config, **short}))
+        return prepared.method_class(problem, type(prepared.config)(**{**config, **short}))
 
     def count() -> dict[str, tuple[int, float]]:
         with counted() as performed:
@@ -92,19 +97,33 @@ def rehearse(prepared: Prepared, on_step: OnStep = lambda stage, done, total: No
 
     with prepared.problem.precision.backends():
         operations = count()
-        if any(STAGES.get(stage) not in short for stage in operations):  # what shortens it is not known
+        if share == 1 and any(STAGES.get(stage) not in short for stage in operations):  # what shortens it is not known
             short = {name: value for name, value in short.items() if name == "warmup_epochs"}
             operations = count()
         seconds = _per_step(shortened(), time.perf_counter, lambda stage, *at: on_step(f"timing: {stage}", *at))
     stages = {}
     for name, (total, each) in seconds.items():
-        scale, field = 1.0, STAGES.get(name)
+        scale, field = share, STAGES.get(name)
         if field in short:
             scale = config[field] / short[field] * config.get("synthesis_rounds", 1) ** (name == "synthesize")
         stages[name] = StageCost(round(total * scale), each, operations[name][1])
     return Cost(
         stages, prepared.config.epochs, int(config.get("warmup_epochs", 0)), peak_memory(prepared.problem.device)
     )
+
+
+def shortened_split(problem: Problem, batch: int) -> tuple[Problem, float]:
+    """Of a problem with training images the same with `STEPS` batches of them, and how many times as many there are.
+
+    Any other stays as it is.
+    """
+    import torch
+
+    if not isinstance(problem, TrainingProblem) or len(problem.labels) <= STEPS * batch:
+        return problem, 1.0
+    chosen = torch.linspace(0, len(problem.labels) - 1, STEPS * batch, device=problem.device).long()  # of all classes
+    few = replace(problem, images=problem.images[chosen], labels=problem.labels[chosen])
+    return few, math.ceil(len(problem.labels) / batch) / STEPS
 
 
 @contextmanager
@@ -160,8 +179,11 @@ def describe(prepared: Prepared, cost: Cost) -> dict[str, str]:
     def count(module: Any) -> str:
         return f"{sum(p.numel() for p in module.parameters()):,} parameters"
 
+    teacher = prepared.spec.teacher
     lines = {
-        "teacher": f"{prepared.spec.teacher.name} ({prepared.spec.teacher.architecture}), {count(problem.teacher)}",
+        "teacher": "none"
+        if teacher == NO_TEACHER
+        else f"{teacher.name} ({teacher.architecture}), {count(problem.teacher)}",
         "student": f"{prepared.spec.student}, {count(problem.student)}",
         "device": str(problem.device),
     }

@@ -21,7 +21,7 @@ from dfrd_bench.runs.defaults import usual_defaults
 from dfrd_bench.runs.epochs import CHECKPOINT_FOLDER, train_epochs
 from dfrd_bench.runs.preparation import Prepared, prepare
 from dfrd_bench.runs.request import Request, requested
-from dfrd_bench.runs.subject import check_own_images
+from dfrd_bench.runs.subject import check_own_images, check_trained_on
 
 if TYPE_CHECKING:
     from dfrd_bench.method import Method
@@ -47,7 +47,7 @@ class Finished:
 def run(
     method: str, dataset: str = "digits", *, observer: Observer = SILENT, keep_checkpoint: bool = False, **request: Any
 ) -> Finished:
-    """Distill a student without data, evaluate it, and record it; the same as `dfrd-bench run`.
+    """Train a student by a method, evaluate it, and record it; the same as `dfrd-bench run`.
 
     Args:
         method: name of a method.
@@ -81,6 +81,7 @@ def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bo
     folder = prepared.spec.folder(Path(request.results))
     if (folder / RECORD_FILE).exists():
         check_own_images(load_record(folder), prepared.dataset)
+        check_trained_on(load_record(folder), prepared.training_digest)
         record = evaluate_run(
             folder, attacks=attacks, dataset=prepared.dataset, device=request.device, observer=observer
         )
@@ -117,6 +118,7 @@ def _make(
         device=prepared.problem.device,
         weights_sha256=weights_sha256,
         training=training,
+        trained_on=prepared.trained_on,
         cautions=cautions,
         unfinished=folder / UNFINISHED_FOLDER,
         observer=observer,
@@ -146,7 +148,8 @@ def train(method: Method, prepared: Prepared, folder: Path, observer: Observer) 
         observer=observer,
         networks={"teacher": problem.teacher, "student": problem.student},
     )
-    keep_samples(prepared, method, folder)
+    if method.sees == "nothing":  # else they are the dataset's own
+        keep_samples(prepared, method, folder)
     return record, write_weights(folder / WEIGHTS_FILE, method.student)
 
 

@@ -10,7 +10,7 @@ from dfrd_bench.datasets.base import IMAGE_FOLDER, Dataset, open_dataset, own_im
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.problem import DatasetInfo, Precision
-from dfrd_bench.records.schema import Record
+from dfrd_bench.records.schema import NO_TEACHER, Record
 from dfrd_bench.records.store import RECORD_FILE, TEACHER_SUFFIX, WEIGHTS_FILE
 from dfrd_bench.registry import METHODS
 from dfrd_bench.runs.request import Request
@@ -41,6 +41,19 @@ def check_own_images(record: Record, dataset: Dataset) -> None:
     """
     if own_images(dataset.info.name):
         check_same_images(record, dataset.load_tested().digest())
+
+
+def check_trained_on(record: Record, digest: str | None) -> None:
+    """Refuse a record of a method that was trained on other images than it would be now.
+
+    Raises:
+        DfrdBenchError: it was.
+    """
+    if record.dataset.training_digest != digest:
+        raise DfrdBenchError(
+            f"The training images of {record.spec.dataset} are not those of the record: the same run would be another one. "
+            "For new numbers use another --results folder, or another name for a folder of images."
+        )
 
 
 def open_again(
@@ -101,7 +114,8 @@ def request_again(record: Record) -> tuple[Request, list[str]]:
     )
     if spec.kind == "teacher":
         return request, unknown
-    takes_one = teacher_source(spec.teacher.name, info.name).takes_architecture
+    has_teacher = spec.teacher != NO_TEACHER
+    takes_one = has_teacher and teacher_source(spec.teacher.name, info.name).takes_architecture
     if spec.teacher.name.startswith("checkpoint:"):
         unknown.append(f"teacher: say where that file is; its sha256 is {spec.teacher.sha256}.")
     here = METHODS.distribution(spec.method)
@@ -113,7 +127,7 @@ def request_again(record: Record) -> tuple[Request, list[str]]:
     return replace(
         request,
         method=spec.method,
-        teacher=spec.teacher.name,
+        teacher=spec.teacher.name if has_teacher else None,
         teacher_arch=spec.teacher.architecture if takes_one else None,
         preset=preset if "=" not in preset else "default",
     ), unknown

@@ -1,5 +1,15 @@
 """For tests of methods: `check_method` fails with the rule of the contract that is broken, `toy_problem` is a tiny problem."""
 
-from dfrd_bench.testing.conformance import TASKS, TINY, check_method, tiny_config, toy_problem, toy_teacher
+from dfrd_bench.testing.conformance import TASKS, TINY, check_method, tiny_config
+from dfrd_bench.testing.toys import problem_for, toy_problem, toy_teacher, toy_training_problem
 
-__all__ = ["TASKS", "TINY", "check_method", "tiny_config", "toy_problem", "toy_teacher"]
+__all__ = [
+    "TASKS",
+    "TINY",
+    "check_method",
+    "problem_for",
+    "tiny_config",
+    "toy_problem",
+    "toy_teacher",
+    "toy_training_problem",
+]

@@ -1,4 +1,4 @@
-"""The check of the contract, rule by rule, and the tiny problems it runs on."""
+"""The check of the contract, rule by rule."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from dfrd_bench.method import Method, MethodConfig, Reference
-from dfrd_bench.problem import DatasetInfo, Precision, Problem, ThreatModel
-from dfrd_bench.students.base import build_network
+from dfrd_bench.problem import Problem, Sees
+from dfrd_bench.testing.toys import problem_for
 from dfrd_bench.testing.untouched import condition, difference, global_state, globals_put_back, other_randomness
 
 TINY: Mapping[str, Any] = {
@@ -37,53 +36,6 @@ TASKS = (((1, 8, 8), 10), ((3, 12, 12), 3), ((3, 12, 16), 2))
 """Image shapes and class counts on which every method must run; the last is not square."""
 
 
-def toy_teacher(shape: tuple[int, int, int], num_classes: int, seed: int = 0) -> nn.Module:
-    """An untrained WideResNet-10-1 that answers as variedly as a trained one; frozen, in eval mode.
-
-    Its BatchNorm statistics are those of random images with structure (coarse noise, enlarged), so methods that compare with
-    them have something to find.
-    """
-    model = build_network("wrn-10-1", channels=shape[0], num_classes=num_classes, seed=seed).train()
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        model.get_submodule("fc").get_parameter("weight").mul_(8)
-        for _ in range(20):
-            coarse = torch.rand(16, shape[0], 4, 4, generator=generator)
-            model(F.interpolate(coarse, size=shape[1:], mode="bilinear"))
-    return model.eval().requires_grad_(False)
-
-
-def toy_problem(
-    shape: tuple[int, int, int] = (1, 8, 8),
-    num_classes: int = 4,
-    seed: int = 0,
-    *,
-    eps: float = 0.1,
-    mirrored: bool = True,
-) -> Problem:
-    """A data-free problem on the CPU with a toy teacher, always the same for the same arguments.
-
-    Args:
-        shape: (channels, height, width) of one image; at least 4 pixels high and wide.
-        num_classes: number of classes.
-        seed: of the student's initial weights and of the method; the teacher does not depend on it.
-        eps: radius of the L∞ ball.
-        mirrored: whether mirrored images count as images of their class.
-    """
-    precision, device = Precision(), torch.device("cpu")
-    student = build_network("wrn-10-1", channels=shape[0], num_classes=num_classes, seed=seed)
-    names = tuple(f"class {k}" for k in range(num_classes))
-    return Problem(
-        teacher=precision.place(toy_teacher(shape, num_classes, seed=1000), device),
-        student=precision.place(student, device),
-        info=DatasetInfo(name="toy", shape=shape, class_names=names, mirrored=mirrored),
-        threat=ThreatModel(eps=eps, step=eps / 4),
-        device=device,
-        precision=precision,
-        seed=seed,
-    )
-
-
 def tiny_config(method: type[Method], config: Mapping[str, Any] | None = None) -> MethodConfig:
     """A method's hyper-parameters at the budget `TINY`, and those given."""
     fields = method.Config.model_fields
@@ -95,6 +47,8 @@ def tiny_config(method: type[Method], config: Mapping[str, Any] | None = None) -
 
 def check_method(method: type[Method], *, config: Mapping[str, Any] | None = None) -> None:
     """Check that a method keeps the contract of `dfrd_bench.Method`; a few seconds on toy problems, on the CPU.
+
+    A method that sees the training images is given a `TrainingProblem`, any other a `Problem`.
 
     It must declare itself (a docstring, a `Reference`, a frozen `Config` whose every field has a description and a source),
     run on several shapes and class counts, return finite numbers and sample images in [0, 1], train the student, leave the
@@ -115,16 +69,16 @@ def check_method(method: type[Method], *, config: Mapping[str, Any] | None = Non
         settings = tiny_config(method, config)
     if settings.epochs < 2:
         raise ValueError(f"check_method needs at least 2 epochs, not {settings.epochs}")
-    runs = [_run(method, settings, toy_problem(*task)) for task in TASKS]
+    runs = [_run(method, settings, problem_for(method, *task)) for task in TASKS]
     with other_randomness():
-        again = _run(method, settings, toy_problem(*TASKS[0]))
+        again = _run(method, settings, problem_for(method, *TASKS[0]))
     changed = difference(runs[0].student, again.student)
     _require(
         changed is None,
         f"{name}: the same seed gave another student ({changed} differs): draw random numbers from a torch.Generator "
         "seeded with problem.seed, never from a global source.",
     )
-    other = _run(method, settings, replace(toy_problem(*TASKS[0]), seed=1))
+    other = _run(method, settings, replace(problem_for(method, *TASKS[0]), seed=1))
     _require(
         difference(runs[0].student, other.student) is not None,
         f"{name}: another seed gave the same student: seed the method's random source with problem.seed.",
@@ -148,6 +102,7 @@ def _check_declaration(method: type[Method]) -> None:
     _require(bool((method.__doc__ or "").strip()), f"{name} has no docstring: its first line is what `list` shows.")
     reference = getattr(method, "reference", None)
     _require(isinstance(reference, Reference), f"{name}.reference must be a Reference(title, venue, link).")
+    _require(method.sees in get_args(Sees), f"{name}.sees must be one of {get_args(Sees)}, not {method.sees!r}.")
     config = method.Config
     _require(
         isinstance(config, type) and issubclass(config, MethodConfig),
@@ -201,7 +156,7 @@ def _check_stops(method: type[Method], settings: MethodConfig, whole: _Run) -> N
     )
     state: Any = None
     for epoch in range(settings.epochs):
-        problem = toy_problem(*TASKS[0])
+        problem = problem_for(method, *TASKS[0])
         with _explained(name, f"going on after a stop before epoch {epoch}"):
             fresh = method(problem, settings)
             if state is not None:

@@ -12,7 +12,7 @@ from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.problem import Precision, Problem
 from dfrd_bench.registry import METHODS
 from dfrd_bench.students.base import build_network
-from dfrd_bench.testing import tiny_config, toy_problem
+from dfrd_bench.testing import problem_for, tiny_config
 
 METHOD_NAMES = [name for name in METHODS.names() if METHODS.distribution(name).startswith("dfrd-bench ")]
 BUDGET = {"epochs": 1, "warmup_epochs": 0, "synthesis_rounds": 1, "batch_size": 4, "head_hidden": 8}
@@ -28,9 +28,9 @@ def one_epoch(name: str, problem: Problem, **settings: Any) -> dict[str, float]:
     return numbers
 
 
-def task(architecture: str, *, size: int = 16) -> Problem:
-    """A toy problem in which teacher and student are both of the architecture, with different weights."""
-    problem = toy_problem((3, size, size), 4)
+def task(architecture: str, *, size: int = 16, name: str = "ferd") -> Problem:
+    """A method's toy problem in which teacher and student are both of the architecture, with different weights."""
+    problem = problem_for(METHODS.get(name), (3, size, size), 4)
     teacher, student = (build_network(architecture, channels=3, num_classes=4, seed=s) for s in (5, 6))
     with torch.no_grad():
         teacher.train()(torch.rand(16, 3, size, size, generator=torch.Generator().manual_seed(0)))
@@ -45,7 +45,7 @@ def task(architecture: str, *, size: int = 16) -> Problem:
 @pytest.mark.parametrize("architecture", ["mobilenet-v2", "preactresnet-18", "resnet-18"])
 @pytest.mark.parametrize("name", METHOD_NAMES)
 def test_a_method_runs_on_an_architecture(name: str, architecture: str) -> None:
-    numbers = one_epoch(name, task(architecture, size=12))
+    numbers = one_epoch(name, task(architecture, size=12, name=name))
     assert numbers
 
 

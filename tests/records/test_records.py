@@ -256,6 +256,7 @@ class TestDigest:
         "precision": "bf16",
         "compiled": True,
         "seed": 1,
+        "sees": "training images",
     }
 
     def test_every_field_but_the_variant_is_tried_here(self) -> None:
@@ -268,6 +269,10 @@ class TestDigest:
     def test_does_not_change_with_the_variants_label_or_the_order_of_settings(self) -> None:
         assert spec(variant="utae=false").digest() == spec().digest()
         assert spec(config={"gamma": 0.5, "epochs": 2}).digest() == spec().digest()
+
+    def test_a_data_free_run_is_written_as_before_there_were_others(self) -> None:
+        assert "sees" not in spec().model_dump(mode="json")
+        assert spec(sees="training images").model_dump(mode="json")["sees"] == "training images"
 
     def test_of_runs_older_than_compilation_stays(self) -> None:
         content = spec().model_dump(mode="json", exclude={"variant", "compiled"})

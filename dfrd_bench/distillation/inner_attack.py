@@ -1,0 +1,105 @@
+"""The inner maximisation of methods with labels: projected gradient ascent that counts how long each image holds out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from dfrd_bench.attacks.projected_gradient import ascend, cross_entropy
+from dfrd_bench.attacks.surrogate import StandIns
+from dfrd_bench.distillation.adversaries import START_NOISE, Start
+from dfrd_bench.distillation.lessons import Attacked, Batch
+from dfrd_bench.distillation.losses import kl_per_image
+from dfrd_bench.distillation.modes import frozen
+from dfrd_bench.problem import Problem
+
+Away = Literal["label", "teacher", "clean"]
+Mode = Literal["eval", "train"]
+Count = Literal["first", "all"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InnerAttack:
+    """Images in the ε ball around x on which the student is furthest from its label, its teacher or itself.
+
+    Ascends CE(f^S(x'), y), KL(f^T(x), f^S(x')) or KL(f^S(x), f^S(x')).
+
+    Attributes:
+        problem: threat model and precision.
+        away: from what the student is driven.
+        steps: number of steps.
+        step: length of a step; the threat model's when None.
+        start: at x + 0.001·N(0, I), or uniformly in the ball.
+        mode: in which the student is attacked; in "train" with batch statistics, and every step moves its running ones.
+        count: an image withstands the steps before which it is still classified correctly: those before the "first" at
+            which it is not (Fair-ARD eq. 5), or "all" such, also when it comes back (Fair-ARD's released code).
+        stand_ins: what is asked instead of the student in eval mode.
+    """
+
+    problem: Problem
+    away: Away
+    steps: int = 10
+    step: float | None = None
+    start: Start = "noise"
+    mode: Mode = "eval"
+    count: Count = "first"
+    stand_ins: StandIns = field(default_factory=StandIns, repr=False, compare=False)
+
+    def __call__(self, student: nn.Module, batch: Batch, generator: torch.Generator) -> Attacked:
+        """Adversarial images for a batch, and how many steps each of its images withstood."""
+        x, threat, precision = batch.x, self.problem.threat, self.problem.precision
+        if self.start == "noise":
+            noise = START_NOISE * torch.randn(x.shape, generator=generator, device=x.device)
+        else:
+            noise = threat.eps * (2 * torch.rand(x.shape, generator=generator, device=x.device) - 1)
+        withstood = torch.zeros(len(x), device=x.device)
+        standing = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        with frozen(student) if self.mode == "eval" else without_gradients(student):
+            network = self.stand_ins.of(student, x) if self.mode == "eval" else student
+            distance = self._distance(network, batch)
+
+            def objective(images: Tensor) -> Tensor:
+                """One value per image; and see which are still classified correctly."""
+                nonlocal standing
+                logits = precision.logits(network, images)
+                right = logits.detach().argmax(dim=1) == batch.labels
+                standing = right & standing if self.count == "first" else right
+                withstood.add_(standing)
+                return distance(logits)
+
+            x_adv = ascend(
+                objective,
+                x,
+                eps=threat.eps,
+                step=self.step if self.step is not None else threat.step,
+                steps=self.steps,
+                start=x + noise,
+            )
+        return Attacked(x_adv, withstood)
+
+    def _distance(self, network: nn.Module, batch: Batch) -> Callable[[Tensor], Tensor]:
+        """From the student's logits on x' to one value per image."""
+        if self.away == "label":
+            return lambda logits: cross_entropy(logits, batch.labels)
+        if self.away == "teacher":
+            return lambda logits: kl_per_image(batch.taught, logits)
+        with torch.no_grad():
+            clean = self.problem.precision.logits(network, batch.x)
+        return lambda logits: kl_per_image(clean, logits)
+
+
+@contextmanager
+def without_gradients(model: nn.Module) -> Iterator[None]:
+    """No gradients for the weights inside; modes stay as they are."""
+    wanted = [parameter.requires_grad for parameter in model.parameters()]
+    model.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter, requires_grad in zip(model.parameters(), wanted, strict=True):
+            parameter.requires_grad_(requires_grad)

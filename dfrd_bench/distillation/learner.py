@@ -1,0 +1,191 @@
+"""What every method with data shares: passes over the training images, augmented, and one weighted step of the student."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, cast
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from dfrd_bench.distillation.adversaries import Start
+from dfrd_bench.distillation.augmentation import augment
+from dfrd_bench.distillation.distiller import USUAL_PADDING, Averages
+from dfrd_bench.distillation.inner_attack import Away, Count, InnerAttack, Mode
+from dfrd_bench.distillation.lessons import Batch, Lesson
+from dfrd_bench.distillation.losses import FiniteLosses
+from dfrd_bench.distillation.schedules import set_learning_rate
+from dfrd_bench.distillation.weighting import Clamp, ClassDifficulty, Sizes, Uniform, Weighting
+from dfrd_bench.method import Method, MethodConfig, param
+from dfrd_bench.problem import Problem, Sees, TrainingProblem
+
+RECIPE = "Fair-ARD paper, section 4.1"
+FAIR = "Fair-ARD paper, eq. 5-7"
+FAIR_RELEASED = "Fair-ARD released code"
+Shares = tuple[Annotated[float, Field(ge=0, le=1)], ...]
+"""Of the epochs, as points in time."""
+
+
+class LearnerConfig(MethodConfig):
+    """The shared recipe for a student that learns from the training images (Fair-ARD, section 4.1)."""
+
+    epochs: int = param(200, "passes over the training images", "original settings", ge=1)
+    batch_size: int = param(128, "images per step", RECIPE, ge=2)
+    lr: float = param(0.1, "student: SGD learning rate", RECIPE, gt=0)
+    decay: float = param(0.1, "what lr is multiplied by at each of decay_at", "original settings", gt=0, le=1)
+    decay_at: Shares = param((0.5, 0.75), "after which shares of the epochs lr falls", "original settings")
+    momentum: float = param(0.9, "student: SGD momentum", RECIPE, ge=0, lt=1)
+    nesterov: bool = param(False, "Nesterov's momentum (Fair-ARD's released code: true)", RECIPE)
+    weight_decay: float = param(2e-4, "student: SGD weight decay", RECIPE, ge=0)
+    crop_padding: int | None = param(
+        None, "random crop's padding; when null 4, on images below 32 pixels an eighth of the height", "all", ge=0
+    )
+    flip: bool | None = param(None, "random horizontal flip; where the dataset is mirrored when null", "all")
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> LearnerConfig:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+
+class AttackedConfig(LearnerConfig):
+    """The recipe of those that attack the student meanwhile, and so can weigh classes by how they withstand that."""
+
+    attack_steps: int = param(10, "student's adversary: steps", RECIPE, ge=1)
+    attack_step: float | None = param(
+        None, "student's adversary: step size; the threat model's when null", RECIPE, gt=0
+    )
+    attack_start: Start = param("noise", "student's adversary: from x + 0.001·N(0, I), or uniformly in the ball", "all")
+    attack_mode: Mode = param("eval", "BatchNorm under attack: eval, or train, which moves its statistics", "all")
+    fair: bool = param(False, "weigh images by how hard their class is: X becomes Fair-X", FAIR)
+    beta: float = param(2.0, "fair: β, the exponent of a class's weight; 0 weighs all alike", FAIR, ge=0)
+    clamp: Clamp = param("none", "fair: cut weights to [5/6, 5/2] (released)", FAIR_RELEASED)
+    count: Count = param("first", "fair: steps before the first misclassification, or all (released)", FAIR_RELEASED)
+    sizes: Sizes = param("own", "fair: κ by a class's own size, or as if all were equal (released)", FAIR_RELEASED)
+
+
+class Learner(Method):
+    """A method whose student learns from the training images by SGD; how, is the lesson that the subclass makes.
+
+    Where images come from × how the student learns from a batch (`make_lesson`) × how images are weighted (`make_weighting`).
+    """
+
+    Config: ClassVar[type[MethodConfig]] = LearnerConfig
+    sees: ClassVar[Sees] = "training images"
+    problem: TrainingProblem
+
+    def __init__(self, problem: Problem, config: MethodConfig) -> None:
+        super().__init__(problem, config)
+        self.recipe = cast(LearnerConfig, config)
+        self.rng = torch.Generator(problem.device).manual_seed(problem.seed)
+        self.optimiser = torch.optim.SGD(
+            self.student.parameters(),
+            lr=self.recipe.lr,
+            momentum=self.recipe.momentum,
+            nesterov=self.recipe.nesterov,
+            weight_decay=self.recipe.weight_decay,
+        )
+        self.losses = FiniteLosses()
+        self.lesson = self.make_lesson()
+        self.weighting = self.make_weighting()
+
+    @abstractmethod
+    def make_lesson(self) -> Lesson:
+        """How the student learns from a batch."""
+
+    def make_weighting(self) -> Weighting:
+        """How images are weighted: by their class's difficulty where the method is fair, else all the same."""
+        c = self.config
+        if not isinstance(c, AttackedConfig) or not c.fair:
+            return Uniform()
+        k, device = self.problem.num_classes, self.problem.device
+        return ClassDifficulty(k, device, beta=c.beta, clamp=c.clamp, sizes=c.sizes)
+
+    def attack(self, away: Away) -> InnerAttack:
+        """The recipe's attack on the student."""
+        c = cast(AttackedConfig, self.config)
+        return InnerAttack(
+            problem=self.problem,
+            away=away,
+            steps=c.attack_steps,
+            step=c.attack_step,
+            start=c.attack_start,
+            mode=c.attack_mode,
+            count=c.count,
+        )
+
+    def lesson_at(self, epoch: int) -> Lesson:
+        """The lesson of an epoch; here always the same."""
+        return self.lesson
+
+    def learning_rate(self, epoch: int) -> float:
+        """`lr`, multiplied by `decay` for each share of the epochs that is over."""
+        over = sum(epoch >= round(share * self.recipe.epochs) for share in self.recipe.decay_at)
+        return self.recipe.lr * self.recipe.decay**over
+
+    @property
+    def batches(self) -> int:
+        """Steps per epoch. No batch has a single image: BatchNorm cannot take one where a feature map is a single position."""
+        count = len(self.problem.labels)
+        return max(1, min(math.ceil(count / self.recipe.batch_size), count // 2))
+
+    def draw(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """One shuffled pass: batches of nearly equal size, augmented images [N, C, H, W] in [0, 1] and labels [N]."""
+        device = self.problem.device
+        order = torch.randperm(len(self.problem.labels), generator=self.rng, device=device)
+        for index in order.tensor_split(self.batches):
+            yield self.augment(self.problem.images[index].float() / 255), self.problem.labels[index]
+
+    def augment(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Random crop and flip, image by image; drawn from the method's own source, or from another."""
+        padding = self.recipe.crop_padding
+        return augment(
+            images,
+            padding=min(images.shape[2] // 8, USUAL_PADDING) if padding is None else padding,
+            flip=self.problem.info.mirrored if self.recipe.flip is None else self.recipe.flip,
+            generator=generator or self.rng,
+        )
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """One pass over the training images."""
+        rate, lesson = self.learning_rate(epoch), self.lesson_at(epoch)
+        set_learning_rate(self.optimiser, rate)
+        averages = Averages()
+        self.progress("distill", 0, self.batches)
+        for step, (images, labels) in enumerate(self.draw()):
+            averages.add(self.learn(lesson, images, labels))
+            self.progress("distill", step + 1, self.batches)
+        return {**averages.means(), "lr": rate, **self.weighting.end_epoch()}
+
+    def learn(self, lesson: Lesson, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """One step of the student on a batch; returns the loss and its terms, weighted, scalars on the device."""
+        problem = self.problem
+        x = problem.precision.images(images)
+        self.student.train()
+        taught = None
+        if self.has_teacher:
+            with torch.no_grad():
+                taught = problem.precision.logits(problem.teacher, x)
+        found = lesson(self.student, Batch(x, labels, taught), self.rng)
+        weights = self.weighting.of(labels)
+        terms = {name: (weights * term).mean() for name, term in found.terms.items()}
+        loss = self.losses.total(terms, "distillation")
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self.weighting.observe(labels, found.withstood)
+        return {"loss": loss.detach(), **{f"loss_{name}": term.detach() for name, term in terms.items()}}
+
+    def state_dict(self) -> dict[str, Any]:
+        """As of any method, once all losses so far are known to be finite."""
+        self.losses.check()
+        return super().state_dict()
+
+    def sample(self, n: int) -> Tensor:
+        """n training images [n, C, H, W], augmented from a random source of their own."""
+        generator = torch.Generator(self.problem.device).manual_seed(self.problem.seed)
+        return self.augment(self.problem.images[:n].float() / 255, generator)

@@ -1,0 +1,1 @@
+"""Methods that see the training images, one file each."""
