@@ -51,7 +51,7 @@ def suite(name: str | None, request: Request, seeds: str, dry_run: bool, quiet: 
     from dfrd_bench.runs.run import fulfil
 
     with watching(quiet) as observer:
-        check_images(request, observer)
+        check_images(chosen, request, observer)
     failed = 0
     for number, job in enumerate(jobs, start=1):
         click.echo(f"[{number}/{len(jobs)}] {job}", err=True)

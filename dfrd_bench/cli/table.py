@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -21,6 +22,7 @@ Examples:
   dfrd-bench table results --stages --attacks pgd20,autoattack
   dfrd-bench table results --format latex --output table.tex
   dfrd-bench table results --published ferd:table1
+  dfrd-bench table results --tracks both
 """
 
 
@@ -40,6 +42,13 @@ Examples:
 )
 @click.option("--ci", is_flag=True, help="Show 95% intervals over test images instead of the spread over seeds.")
 @click.option("--cost", is_flag=True, help="Show below what training cost: passes per student step, time, memory.")
+@click.option(
+    "--tracks",
+    type=click.Choice(["apart", "both"]),
+    default="apart",
+    show_default=True,
+    help="Rank methods that see the training images apart from data-free ones, or both in one table.",
+)
 @click.option("--teacher", is_flag=True, help="Show the teacher as the first row of each group.")
 @click.option(
     "--published",
@@ -60,13 +69,15 @@ def table(
     stages: bool,
     ci: bool,
     cost: bool,
+    tracks: Literal["apart", "both"],
     teacher: bool,
     published: str | None,
     output: Path | None,
 ) -> None:
     """Print the papers' table from the records below RESULTS_DIR.
 
-    Rows are methods, grouped by dataset, teacher and student. Columns are average accuracy, worst-class accuracy (from
+    Rows are methods, grouped by dataset, teacher and student; methods that see the training images have tables of their own
+    unless --tracks both ranks them with the others. Columns are average accuracy, worst-class accuracy (from
     100 classes on that of the worst 10%) and NSD under each attack. The best value of a group is bold; a dagger marks it
     and all that the test images cannot tell from it (docs/statistics.md); the best of the rest is underlined. A double dagger
     marks rows that the gradient attacks flatter (docs/records.md). Several seeds become mean ± standard deviation. With
@@ -104,6 +115,7 @@ def table(
         evidence=predictions_beside_records(chosen) if needed else None,
         intervals=ci,
         stages=stages,
+        tracks=tracks,
     )
     if not tables:
         raise DfrdBenchError("Only teachers were evaluated here, no student. Add --teacher to show them.")

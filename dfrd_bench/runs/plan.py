@@ -35,21 +35,27 @@ def check_suite(suite: Suite, request: Request) -> None:
     data = open_dataset(**request.images)
     ATTACKS.select(request.attacks)
     STUDENTS.get(request.student or data.default_student)
-    teacher_source(request.teacher or teacher_of(data), data.task)
+    if any(METHODS.get(run.method).has_teacher for run in suite.runs):
+        teacher_source(request.teacher or teacher_of(data), data.task)
     check_training(request)
     for run in planned(suite, [request.seed], request):
         resolve_config(run, METHODS.get(str(run.method)), data)
 
 
-def check_images(request: Request, observer: Observer = SILENT) -> None:
-    """Fail before the first run where the test images are missing; they are downloaded now.
+def check_images(suite: Suite, request: Request, observer: Observer = SILENT) -> None:
+    """Fail before the first run where images are missing that it needs; they are downloaded now.
 
     Raises:
-        DfrdBenchError: they cannot be had, or not so many of each class.
+        DfrdBenchError: test images cannot be had, or not so many of each class; or training images, where a method sees them.
     """
     from dfrd_bench.datasets.base import open_dataset
+    from dfrd_bench.registry import METHODS
+    from dfrd_bench.runs.training_split import load_training
 
-    open_dataset(**request.images, progress=observer.on_data).load_tested()
+    data = open_dataset(**request.images, progress=observer.on_data)
+    data.load_tested()
+    if any(METHODS.get(run.method).sees == "training images" for run in suite.runs):
+        load_training(data)
 
 
 def parse_seeds(text: str) -> Sequence[int]:

@@ -42,6 +42,7 @@ def make_record(
     parameters: dict[str, Any] | None = None,
     warnings: tuple[str, ...] = (),
     stages: dict[str, dict[str, float]] | None = None,
+    sees: Any = "nothing",
 ) -> Record:
     """A record with the given (average, worst, nsd) per attack; worst_10 is worst_class + 0.01 to tell them apart.
 
@@ -61,6 +62,7 @@ def make_record(
             threat=ThreatModel(eps=eps, step=eps / 4),
             precision="fp32",
             seed=seed,
+            sees=sees,
         ),
         dataset=DatasetRecord(
             info=DatasetInfo(name=dataset, shape=(1, 8, 8), class_names=tuple(map(str, range(classes)))),

@@ -9,7 +9,7 @@ from itertools import groupby
 from statistics import fmean, stdev
 
 from dfrd_bench.errors import DfrdBenchError, unknown_name
-from dfrd_bench.records.schema import Record
+from dfrd_bench.records.schema import NO_TEACHER, Record
 from dfrd_bench.reporting.evidence import Evidence, Run
 from dfrd_bench.reporting.tables.comparability import (
     dataset_options,
@@ -36,6 +36,7 @@ from dfrd_bench.reporting.tables.layout import (
 )
 from dfrd_bench.reporting.tables.marks import marked
 from dfrd_bench.reporting.tables.stages import NONE_RECORDED, stage_columns, stage_gaps
+from dfrd_bench.reporting.tables.tracks import Together, Track, tables_of
 from dfrd_bench.reporting.tables.uncertainty import tests_between, with_intervals
 
 MANY_CLASSES = 100
@@ -49,8 +50,9 @@ def build_tables(
     evidence: Evidence | None = None,
     intervals: bool = False,
     stages: bool = False,
+    tracks: Together = "apart",
 ) -> list[ResultTable]:
-    """Arrange records as the papers do: a table per dataset and teacher, a group per student, a row per method.
+    """Arrange records as the papers do: a table per dataset, teacher and track, a group per student, a row per method.
 
     Methods come in the papers' order, others after them by name. Runs that differ in their seed alone share a row.
     A column with a single value has no mark; equal printed values share theirs.
@@ -63,6 +65,7 @@ def build_tables(
             the best value is tied with it. Without it, marks go by the printed value.
         intervals: show 95% intervals over test images in place of the spread over seeds.
         stages: hold the accuracy after each stage of an attack too, for a table of its own.
+        tracks: "both" ranks methods with and without data together, with a column that says what each sees.
 
     Raises:
         DfrdBenchError: no record knows one of `attacks`, or `attacks` is empty.
@@ -77,21 +80,24 @@ def build_tables(
         if attack not in present:
             raise unknown_name("attack in these results", attack, present)
     chosen = present if attacks is None else set(attacks)
-
-    def table_key(run: Run) -> tuple[str, str]:
-        return run[1].spec.dataset, run[1].spec.teacher.name
-
     tables = (
-        _table(list(part), chosen, teachers, evidence, intervals, stages)
-        for _, part in groupby(sorted(shown, key=table_key), key=table_key)
+        _table(name, track, part, chosen, teachers, evidence, intervals, stages)
+        for name, track, part in tables_of(shown, tracks)
     )
     return [table for table in tables if table.columns]
 
 
 def _table(
-    runs: list[Run], attacks: set[str], teachers: bool, evidence: Evidence | None, intervals: bool, stages: bool
+    teacher: str,
+    track: Track,
+    runs: list[Run],
+    attacks: set[str],
+    teachers: bool,
+    evidence: Evidence | None,
+    intervals: bool,
+    stages: bool,
 ) -> ResultTable:
-    """The table of all runs on one dataset with one teacher."""
+    """The table of all runs of one track on one dataset with one teacher."""
     runs, notes = _without_copies(runs)
     specs = [record.spec for _, record in runs]
     ran = attacks & {attack for _, record in runs for attack in record.evaluation.attacks}
@@ -116,13 +122,13 @@ def _table(
         shown, lacking = with_intervals(rows, columns, tests, evidence) if intervals else ([row for row, _ in rows], [])
         tested, notes = tested or bool(tests), notes + untested + lacking
         groups.append(Group(student, marked(shown, columns, tests)))
-    dataset, teacher = specs[0].dataset, specs[0].teacher.name
-    if teachers and not teacher_runs:
-        command = f"`dfrd-bench evaluate {teacher_options(runs[0][1])} {dataset_options(runs[0][1])}`"
+    taught = next((record for _, record in runs if record.spec.teacher.name == teacher != NO_TEACHER.name), None)
+    if teachers and not teacher_runs and taught:
+        command = f"`dfrd-bench evaluate {teacher_options(taught)} {dataset_options(taught)}`"
         notes.append(f"No record of teacher {teacher}: {command} makes it.")
     if stages and not after:
         notes.append(NONE_RECORDED)
-    table = ResultTable(dataset, teacher, columns, tuple(groups), tested=tested, stages=after)
+    table = ResultTable(specs[0].dataset, teacher, columns, tuple(groups), tested=tested, stages=after, track=track)
     return replace(
         table,
         legend=legend(table, [record for _, record in runs]),
@@ -180,6 +186,7 @@ def _row(part: list[Record], settings: str, columns: Sequence[Column], unconvert
         seeds=tuple(record.spec.seed for record in part),
         cells={column: _cell(part, column) for column in columns},
         flattered=why_flattered(part),
+        sees=spec.sees if spec.kind == "student" else "",
         records=tuple(part),
     )
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from dfrd_bench.datasets.base import IMAGE_FOLDER, own_images
 from dfrd_bench.problem import ThreatModel
-from dfrd_bench.records.schema import ExperimentSpec, Record
+from dfrd_bench.records.schema import NO_TEACHER, ExperimentSpec, Record
 from dfrd_bench.reporting.tables.flattered import about_flattered
 from dfrd_bench.reporting.tables.layout import NOT_RUN, UNDEFINED, ResultTable, attack_title
+from dfrd_bench.reporting.tables.tracks import ABOUT
 
 Member = tuple[str, list[Record]]
 """What a row is called, and its records."""
@@ -56,13 +57,16 @@ def legend(table: ResultTable, records: Sequence[Record]) -> tuple[str, ...]:
 
     metrics = dict.fromkeys(column.metric for column in table.columns)
     classes = each(lambda r: r.dataset.info.num_classes)
+    sha256 = dict.fromkeys(r.spec.teacher.sha256[:8] for r in records if r.spec.teacher != NO_TEACHER)
+    teacher = f"Teacher {table.teacher}, sha256 {' or '.join(sha256)}." if sha256 else "No teacher."
     about = [
         f"Dataset {table.dataset}: {classes} classes, {each(lambda r: r.dataset.test_images)} test images. "
         f"Threat model: {each(lambda r: threat_text(r.spec.threat))}. "
-        f"Teacher {table.teacher}, sha256 {each(lambda r: r.spec.teacher.sha256[:8])}.",
+        f"{teacher}",
         f"Avg.: accuracy (%). {'. '.join(WORST[metric] for metric in metrics if metric in WORST)}. "
         "NSD: standard deviation of the per-class accuracies over their mean; lower is fairer.",
     ]
+    about += filter(None, [ABOUT[table.track]])
     about.extend(dict.fromkeys(text for record in records for text in _about_images(record)))
     texts = {row.cells[column].text for row in table.rows for column in table.columns}
     uncertain = " ".join({row.uncertainty(column) for row in table.rows for column in table.columns})
@@ -114,8 +118,9 @@ def warnings_about(members: Iterable[Member]) -> tuple[str, ...]:
     members = list(members)
     attacks = dict.fromkeys(name for _, records in members for record in records for name in record.evaluation.attacks)
     checks: dict[str, Callable[[Record], str | None]] = {
-        "the same teacher weights (sha256)": lambda r: r.spec.teacher.sha256[:8],
+        "the same teacher weights (sha256)": lambda r: r.spec.teacher.sha256[:8] or None,
         "the same test images (digest)": lambda r: r.dataset.test_digest[:8],
+        "the same training images (digest)": lambda r: r.dataset.training_digest and r.dataset.training_digest[:8],
         "the same threat model": lambda r: threat_text(r.spec.threat),
     }
     for attack in attacks:

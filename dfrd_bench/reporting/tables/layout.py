@@ -6,8 +6,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from dfrd_bench.records.schema import NO_TEACHER
+
 if TYPE_CHECKING:
     from dfrd_bench.records.schema import Record
+    from dfrd_bench.reporting.tables.tracks import Track
 
 ATTACK_TITLES = {
     **{"clean": "Clean", "fgsm": "FGSM", "pgd20": "PGD-20", "pgd20x5": "PGD-20 ×5", "cw": "CW∞", "autoattack": "AA"},
@@ -35,6 +38,8 @@ STAGE_TITLES = {
 STAGE_PREFIX = "after_"  # of a metric: the accuracy after a stage of the attack
 UNDEFINED, NOT_RUN, TIED, FLATTERED = "–", "·", "†", "‡"
 UNCONVERTED = "conversion=false"
+WITH_DATA = {"data-free": "", "with data": " with the training images", "both": " with and without the training images"}
+"""What a title says of the track."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,7 @@ class Row:
         source: which version of a paper its printed numbers are of; "" for a row without any.
         records: what it was made of, by seed; none for a row that is not ours.
         flattered: what shows that the gradient attacks flatter it, see `flattered`; "" where nothing does.
+        sees: what the method sees of the dataset; "" for a row that is no student of ours.
     """
 
     kind: Literal["student", "teacher", "published", "difference"]
@@ -120,6 +126,7 @@ class Row:
     source: str = ""
     records: tuple[Record, ...] = field(default=(), repr=False, compare=False)
     flattered: str = ""
+    sees: str = ""
 
     def uncertainty(self, column: Column) -> str:
         """What stands behind a number: its interval, or ± its spread over seeds, or ""."""
@@ -151,6 +158,7 @@ class ResultTable:
         part: what is shown of the results, for a table below another; "" for the papers' own.
         below: smaller tables of the same rows, to be shown below.
         stages: columns that are not part of this table, but of a smaller one below it, see `with_stages`.
+        track: whether its methods see the training images, see `tracks`; with "both" a column says which do.
     """
 
     dataset: str
@@ -166,10 +174,12 @@ class ResultTable:
     part: str = ""
     below: tuple[ResultTable, ...] = ()
     stages: tuple[Column, ...] = ()
+    track: Track = "data-free"
 
     @property
     def title(self) -> str:
-        return f"{self.subject} on {self.dataset}, distilled from {self.teacher}{self.beside}"
+        taught = "trained without a teacher" if self.teacher == NO_TEACHER.name else f"distilled from {self.teacher}"
+        return f"{self.subject} on {self.dataset}, {taught}{WITH_DATA[self.track]}{self.beside}"
 
     @property
     def attacks(self) -> tuple[str, ...]:

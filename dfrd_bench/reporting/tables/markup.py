@@ -42,13 +42,15 @@ class Markup:
 
 def labels(table: ResultTable) -> tuple[str, ...]:
     """The titles of the columns left of the numbers."""
-    return ("Student", "Method", "Seeds") if table.several_seeds else ("Student", "Method")
+    sees = ("Sees",) if table.track == "both" else ()
+    return ("Student", "Method", *sees, "Seeds") if table.several_seeds else ("Student", "Method", *sees)
 
 
 def label_cells(table: ResultTable, student: str, row: Row) -> tuple[str, ...]:
     """The cells left of the numbers."""
     label = row.label + (FLATTERED if row.flattered else "")
-    return (student, label, str(len(row.seeds) or ""))[: len(labels(table))]
+    sees = (row.sees,) if table.track == "both" else ()
+    return (student, label, *sees, str(len(row.seeds) or ""))[: len(labels(table))]
 
 
 LATEX = Markup(escape_latex, r"\textbf{{}}", r"\underline{{}}")

@@ -66,7 +66,8 @@ def to_latex(tables: Sequence[ResultTable]) -> str:
         titles = [""] * len(labels(table)) + [escape_latex(column.title) for column in table.columns]
         caption = " ".join([f"{escape_latex(table.title)}.", *LATEX.caption(table)])
         part = f"-{table.attacks[0]}-stages" if table.columns[0].stage else f" {table.part}".rstrip()
-        name = re.sub(r"[^a-z0-9]+", "-", f"{table.dataset}-{table.teacher}{part}".lower())
+        track = "" if table.track == "data-free" else f" {table.track}"
+        name = re.sub(r"[^a-z0-9]+", "-", f"{table.dataset}-{table.teacher}{track}{part}".lower())
         body = []
         for group in table.groups:
             body.append(r"\midrule")
@@ -127,7 +128,7 @@ def to_csv(tables: Sequence[ResultTable]) -> str:
     which is empty for a single seed; tables with intervals have `<attack>_<metric>_low` and `_high` too. Accuracies after the
     stages of an attack are `<attack>_after_<stage>`. A number is empty where it is undefined or was not run. `flattered` says
     whether the gradient attacks flatter the row. Beside a paper's table, `source` says which version of the paper printed a
-    row. Columns of the tables below come last.
+    row. Where a method sees the training images, `sees` says what each row's method does. Columns of the tables below come last.
     """
     import pandas as pd
 
@@ -141,19 +142,20 @@ def to_csv(tables: Sequence[ResultTable]) -> str:
         endings += ["_low", "_high"]
     names = ["dataset", "teacher", "student", "kind", "method", "variant", "settings", "seeds", "flattered"]
     names += ["source"] if any(row.source for table in tables for row in table.rows) else []
+    tracks = any(table.track != "data-free" for table in tables)  # a column that older readers do not know
     rows: list[dict[str, Any]] = []
     for table in tables:
         for group in table.groups:
             for row in group.rows:
                 whose = row.origin or (table.dataset, table.teacher, group.student)
                 values = (*whose, row.kind, row.method, row.variant, row.settings, len(row.seeds), bool(row.flattered))
-                cells: dict[str, Any] = {}
+                cells: dict[str, Any] = {"sees": row.sees} if tracks else {}
                 for c, cell in row.cells.items():
                     numbers = (cell.mean, cell.std, *(cell.interval or (None, None)))
                     cells |= {c.key + ending: value for ending, value in zip(endings, numbers, strict=False)}
                 texts = map(cell_of, (*values, row.source))
                 rows.append(dict(zip(names, texts, strict=False)) | cells)  # the source if it has a name
-    header = names + [column.key + ending for column in columns for ending in endings]
+    header = names + ["sees"] * tracks + [column.key + ending for column in columns for ending in endings]
     frame = pd.DataFrame(rows, columns=header)
     return frame.rename(columns=cell_of).to_csv(index=False)
 
