@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dfrd_bench.summaries import summary_in_source, summary_of
+from dfrd_bench.registry import METHODS
+from dfrd_bench.summaries import summary_in_source, summary_of, word_in_source
 
 WRITTEN = '''
 from dataclasses import dataclass
@@ -75,6 +76,68 @@ def test_what_stands_in_the_text_is_what_the_object_says(module: str, name: str)
 def test_what_does_not_stand_there_is_left_to_the_object(module: str, name: str) -> None:
     assert summary_in_source(module, name) == ""
     assert module not in sys.modules
+
+
+FAMILY = """
+from typing import ClassVar
+
+class Root:
+    sees: ClassVar[str] = "nothing"
+    kind = "root"
+
+class Child(Root):
+    kind = "child"
+"""
+GRANDCHILDREN = """
+from family_root import Child as Parent, Root
+
+class Grandchild(Parent):
+    pass
+
+class Own(Root):
+    sees = "images"
+
+class Computed(Root):
+    sees = "im" + "ages"
+
+class Stranger(missing.Base):
+    pass
+"""
+
+
+@pytest.fixture
+def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module whose classes have bases in another, neither of them imported yet."""
+    (tmp_path / "family_root.py").write_text(FAMILY)
+    (tmp_path / "family_leaves.py").write_text(GRANDCHILDREN)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "family_leaves"
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute", "word"),
+    [
+        *(("Grandchild", "sees", "nothing"), ("Grandchild", "kind", "child"), ("Own", "sees", "images")),
+        *(
+            ("Own", "kind", "root"),
+            ("Stranger", "sees", ""),
+            ("Grandchild", "no_such_word", ""),
+            ("Nobody", "sees", ""),
+        ),
+    ],
+)
+def test_a_word_is_read_in_the_class_or_in_the_first_base_that_has_it(
+    family: str, name: str, attribute: str, word: str
+) -> None:
+    assert word_in_source(family, name, attribute) == word
+    assert family not in sys.modules
+    assert "family_root" not in sys.modules
+
+
+def test_what_every_method_of_the_package_sees_is_what_its_class_says() -> None:
+    own = [entry for entry in METHODS.entries() if entry.distribution.startswith("dfrd-bench ")]
+    assert {entry.name: entry.sees for entry in own} == {entry.name: METHODS.get(entry.name).sees for entry in own}
+    assert {entry.sees for entry in own} == {"nothing", "training images"}
 
 
 def test_a_module_without_a_text_says_nothing() -> None:

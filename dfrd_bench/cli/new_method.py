@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 import re
 import shlex
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -18,6 +19,7 @@ EPILOG = """
 Examples:
   dfrd-bench new-method my-method
   dfrd-bench new-method my-method --output ~/work/my-method
+  dfrd-bench new-method my-method --with-data
 """
 FILES = {
     "README.md": "README.md.in",
@@ -25,20 +27,26 @@ FILES = {
     "$module.py": "method.py.in",
     "tests/test_$identifier.py": "test_method.py.in",
 }
-TAKEN = ("F", "Tensor", "Reference", "Synthesis", "SynthesizeThenDistill")  # what the template itself uses
+WITH_DATA = {**FILES, "$module.py": "method_with_data.py.in"}
+TAKEN = (
+    *("F", "Tensor", "Reference", "Synthesis", "SynthesizeThenDistill"),
+    *("Attacked", "Batch", "InnerAttack", "Learner", "Lesson", "PerImage"),
+)
+"""What the templates themselves use."""
 
 
 @click.command("new-method", epilog=EPILOG)
 @click.argument("name")
 @click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder to create; NAME by default.")
-def new_method(name: str, output: Path | None) -> None:
+@click.option("--with-data", is_flag=True, help="A method that sees the training images, in tables of its own.")
+def new_method(name: str, output: Path | None, with_data: bool) -> None:
     """Write a package with a new method: it installs, runs and passes its test as it is.
 
     What is yours to write is marked in its one Python file; docs/adding-a-method.md goes through it.
     """
     check_name(name)
     folder = output or Path(name)
-    written = write_package(name, folder)
+    written = write_package(name, folder, WITH_DATA if with_data else FILES)
     click.echo(f"Wrote {', '.join(written)} in {folder}")
     click.echo(
         f"Next: write the method in {folder / written[2]}, then\n"
@@ -73,7 +81,7 @@ def check_name(name: str) -> None:
         raise DfrdBenchError(f"There is a method {known!r} already, of {METHODS.distribution(known)}.")
 
 
-def write_package(name: str, folder: Path) -> list[str]:
+def write_package(name: str, folder: Path, sources: Mapping[str, str] = FILES) -> list[str]:
     """Write the package of a method; returns its files, relative to the folder.
 
     Raises:
@@ -93,7 +101,7 @@ def write_package(name: str, folder: Path) -> list[str]:
     }
     templates = files("dfrd_bench") / "templates" / "plugin"
     written = []
-    for target, source in FILES.items():
+    for target, source in sources.items():
         written.append(Template(target).substitute(values))
         text = Template((templates / source).read_text(encoding="utf-8")).substitute(values)
         write_atomically(folder / written[-1], text.encode())

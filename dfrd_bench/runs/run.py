@@ -81,7 +81,7 @@ def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bo
     folder = prepared.spec.folder(Path(request.results))
     if (folder / RECORD_FILE).exists():
         check_own_images(load_record(folder), prepared.dataset)
-        check_trained_on(load_record(folder), prepared.training_digest)
+        check_trained_on(folder, load_record(folder).dataset.training_digest, prepared.training_digest)
         record = evaluate_run(
             folder, attacks=attacks, dataset=prepared.dataset, device=request.device, observer=observer
         )
@@ -101,15 +101,18 @@ def _make(
         trainee = prepared.method_class(prepared.problem, prepared.config)  # may refuse: before anything is written
         for caution in trainee.cautions:
             log.warning(caution)
-        state = State(folder)
-        state.write("training", spec=prepared.spec.model_dump(mode="json"))
+        state, digest = State(folder), prepared.training_digest
+        if begun := state.read():
+            check_trained_on(folder, begun.get("training images"), digest)
+        seen = {"training images": digest} if digest else {}
+        state.write("training", spec=prepared.spec.model_dump(mode="json"), **seen)
         training, weights_sha256 = train(trainee, prepared, folder, observer)
         for finding in (found := trainee.findings()):
             log.warning(finding)
         cautions = (*trainee.cautions, *found)
         del trainee
         gc.collect()  # its pool and networks, before the attacks need the memory
-    state.write("evaluation")
+    state.write("evaluation", **seen)
     record, predictions = measure(
         prepared.spec,
         copy.deepcopy(prepared.problem.student),  # a copy is not compiled: evaluation asks the network itself

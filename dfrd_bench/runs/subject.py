@@ -43,16 +43,21 @@ def check_own_images(record: Record, dataset: Dataset) -> None:
         check_same_images(record, dataset.load_tested().digest())
 
 
-def check_trained_on(record: Record, digest: str | None) -> None:
-    """Refuse a record of a method that was trained on other images than it would be now.
+def check_trained_on(folder: Path, there: str | None, digest: str | None) -> None:
+    """Refuse to take a run for one, or to go on with one, that was trained on other images than it would be now.
+
+    Args:
+        folder: of the run.
+        there: the digest of the images that it was trained on; None for a method that sees none.
+        digest: of those that it would be trained on.
 
     Raises:
-        DfrdBenchError: it was.
+        DfrdBenchError: they differ.
     """
-    if record.dataset.training_digest != digest:
+    if there != digest:
         raise DfrdBenchError(
-            f"The training images of {record.spec.dataset} are not those of the record: the same run would be another one. "
-            "For new numbers use another --results folder, or another name for a folder of images."
+            f"{folder} was trained on other training images (digest {str(there)[:8]}, now {str(digest)[:8]}): "
+            "use another --results folder, or another name for a folder of images."
         )
 
 

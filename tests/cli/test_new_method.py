@@ -69,6 +69,29 @@ class TestWritten:
         outcome = tiny.command(*run, *(part for setting in small for part in ("--set", setting)))
         assert outcome.code == 0, outcome.err
 
+    @pytest.mark.usefixtures("few_digits")
+    def test_with_data_it_does_so_too_and_says_what_it_sees(
+        self, install: plugin_packages.Install, elsewhere: Path
+    ) -> None:
+        assert tiny.command("new-method", "mine", "--with-data").code == 0
+        install(Path("mine"))
+        assert plugin_packages.run_tests(Path("mine")) == 1
+        (entry,) = [entry for entry in METHODS.entries() if entry.name == "mine"]
+        assert (entry.sees, entry.problem) == ("training images", "")
+        run = ("run", "--method", "mine", "--epochs", "1", "--attacks", "clean", "--set", "attack_steps=1", "--quiet")
+        outcome = tiny.command(*run, "--set", "batch_size=30", "--set", "fair=true")
+        assert outcome.code == 0, outcome.err
+        assert "With data: " in tiny.command("table", "results").out
+
+    @pytest.mark.parametrize("name", ["lesson", "batch", "attacked", "inner-attack", "per-image", "learner"])
+    def test_with_data_a_name_that_means_something_else_works_as_well(self, elsewhere: Path, name: str) -> None:
+        assert tiny.command("new-method", name, "--with-data").code == 0
+        path = elsewhere / name / f"dfrd_bench_{name.replace('-', '_')}.py"
+        namespace: dict[str, object] = {"__name__": "dfrd_bench"}
+        exec(compile(path.read_text(), str(path), "exec"), namespace)
+        (config,) = [v for key, v in namespace.items() if key.endswith("Config") and key != "AttackedConfig"]
+        assert config().model_dump()["clean_weight"] == 0.2  # type: ignore[operator]
+
     @pytest.mark.parametrize(
         "name", ["none", "class", "f", "tensor", "reference", "synthesis", "synthesize-then-distill"]
     )

@@ -10,7 +10,7 @@ from dfrd_bench.datasets.base import Dataset, open_dataset
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.method import MethodConfig
 from dfrd_bench.registry import DATASETS, METHODS, STUDENTS
-from dfrd_bench.runs.preparation import resolve_config
+from dfrd_bench.runs.preparation import budget_of, resolve_config
 from dfrd_bench.runs.request import Request
 from dfrd_bench.settings import validated
 from dfrd_bench.teachers.training import TeacherConfig
@@ -40,6 +40,36 @@ def test_quick_is_a_tenth_of_the_epochs(method: str, name: str) -> None:
     assert config.epochs == 22
     assert getattr(config, "warmup_epochs", 0) in (0, 2)
     assert variant == "quick"
+
+
+WITH_DATA = ("natural", "sat", "trades", "ard", "iad", "rslad", "fair-ard", "fair-iad", "fair-rslad")
+
+
+@pytest.mark.parametrize("method", WITH_DATA)
+@pytest.mark.parametrize("name", [*NAMES, "tiny-imagenet", "digits"])
+def test_methods_with_data_have_budgets_of_their_own(method: str, name: str) -> None:
+    dataset, papers = DATASETS.get(name), METHODS.get(method).Config()
+    assert dataset.training_presets.keys() == dataset.presets.keys()
+    found = {
+        preset: validated(METHODS.get(method).Config, budget_of(METHODS.get(method), 10, budget), name)
+        for preset, budget in dataset.training_presets.items()
+    }
+    if name == "digits":
+        assert {preset: config.epochs for preset, config in found.items()} == {"default": 60, "quick": 6}
+        assert found["default"].batch_size == 64
+        assert getattr(found["default"], "attack_steps", 10) == 10
+    else:
+        assert found["default"] == papers
+        assert {preset: config.epochs for preset, config in found.items() if preset != "default"} == {
+            "quick": 20,
+            "cpu": 2,
+        }
+
+
+def test_the_two_kinds_are_given_their_own_budget_and_the_papers() -> None:
+    digits = open_dataset("digits")
+    assert [resolved(m, digits)[0].epochs for m in ("ferd", "rslad")] == [40, 60]
+    assert [resolved(m, digits, "paper")[0].epochs for m in ("ferd", "rslad", "ard", "trades")] == [220, 300, 200, 100]
 
 
 SYNTHESIZED, STEPS = "synthetic images", "synthesis steps"

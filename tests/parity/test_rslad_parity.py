@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import cast
 
 import pytest
 import tiny
@@ -13,7 +14,10 @@ from stored_case import Stored, feed_noise, stored
 from torch import Tensor, nn
 
 from dfrd_bench.distillation.adversaries import DivergenceAdversary
+from dfrd_bench.distillation.inner_attack import InnerAttack
+from dfrd_bench.distillation.lessons import Attacked, Batch
 from dfrd_bench.distillation.losses import rslad
+from dfrd_bench.distillation.teacher_lessons import RSLADLesson
 from dfrd_bench.problem import Precision, Problem, ThreatModel
 
 CLASSES = 5
@@ -49,12 +53,32 @@ def attack(theirs: Stored, model: nn.Module, monkeypatch: pytest.MonkeyPatch) ->
     return made
 
 
+@dataclass
+class Unmoved:
+    """An attack that leaves images as they are."""
+
+    problem: Problem
+
+    def __call__(self, student: nn.Module, batch: Batch, generator: torch.Generator) -> Attacked:
+        return Attacked(batch.x, torch.zeros(len(batch.x)))
+
+
 class TestInnerAttack:
     """rslad_loss.py:26-59, with the training script's ε = 8/255 and steps of 2/255."""
 
     @pytest.mark.parametrize(("steps", "key"), [(2, "inside_two_steps"), (10, "inside_adversarial")])
     def test_images_are_theirs(self, steps: int, key: str, theirs: Stored, attack: Attack) -> None:
         assert (attack(INSIDE, "inside", steps) - theirs[key]).abs().max() < 1e-6
+
+    @pytest.mark.parametrize("steps", [2, 10])
+    def test_so_are_those_of_the_method_with_data(
+        self, steps: int, theirs: Stored, model: nn.Module, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        problem = replace(tiny.problem(), threat=ThreatModel(eps=EPS, step=STEP))
+        feed_noise(monkeypatch, theirs["inside_start32"][None])
+        batch = Batch(INSIDE, torch.zeros(4, dtype=torch.long), theirs["teacher_logits"])
+        found = InnerAttack(problem=problem, away="teacher", steps=steps)(model, batch, torch.Generator()).x
+        assert (found - theirs["inside_two_steps" if steps == 2 else "inside_adversarial"]).abs().max() < 1e-6
 
     def test_ferds_own_attack_on_the_student_is_the_same(self, theirs: Stored, attack: Attack) -> None:
         """FERD's query_sample.py:41-64, the "paper" one, whose uniform-target term is commented out."""
@@ -98,6 +122,22 @@ class TestLoss:
         """They take log(p + 1e-5) of the teacher's p, which adds 1e-5 at most and no gradient; ours is the KL itself."""
         surplus = theirs["loss"].item() - ours[0].item()
         assert 0 < surplus < 1.1e-5
+
+    def test_the_lessons_per_image_losses_average_to_both(
+        self, theirs: Stored, ours: tuple[Tensor, Tensor, Tensor]
+    ) -> None:
+        """What the method with data learns from, whose terms a weighting may act on."""
+        clean = theirs["clean_logits"].clone().requires_grad_()
+        adversarial = theirs["inside_adversarial_logits"].clone().requires_grad_()
+        asked = iter((adversarial, clean))  # in this order, as theirs
+        lesson = RSLADLesson(cast(InnerAttack, Unmoved(tiny.problem())), reduction="mean")
+        batch = Batch(INSIDE, torch.zeros(4, dtype=torch.long), theirs["teacher_logits"])
+        terms = lesson(lambda x: next(asked), batch, torch.Generator()).terms  # type: ignore[arg-type]
+        value = torch.stack([term.mean() for term in terms.values()]).sum()
+        found = torch.autograd.grad(value, (clean, adversarial))
+        assert value.item() == pytest.approx(ours[0].item(), rel=1e-6)
+        for gradient, key in zip(found, ("clean_gradient", "adversarial_gradient"), strict=True):
+            assert (gradient - theirs[key]).abs().max() < 1e-6 * max(1, theirs[key].abs().max().item())
 
     def test_their_cifar_100_script_has_ten_times_that(
         self, theirs: Stored, ours: tuple[Tensor, Tensor, Tensor]

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.method import Method, MethodConfig, Reference, param
-from dfrd_bench.problem import Problem
-from dfrd_bench.testing import check_method, toy_problem
+from dfrd_bench.problem import Problem, TrainingProblem
+from dfrd_bench.testing import check_method, toy_problem, toy_training_problem
 from dfrd_bench.testing.untouched import condition, difference, global_state
 
 
@@ -51,10 +51,58 @@ class Noise(Method):
         return self.images(n)
 
 
+class OnImages(Noise):
+    """Distillation on the training images."""
+
+    sees = "training images"
+    problem: TrainingProblem
+
+    def images(self, n: int) -> Tensor:
+        chosen = torch.randperm(len(self.problem.labels), generator=self.rng)[:n]
+        return self.problem.images[chosen].float() / 255
+
+
+class Untaught(OnImages):
+    """Cross-entropy on the training images."""
+
+    has_teacher = False
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        chosen = torch.randperm(len(self.problem.labels), generator=self.rng)[:8]
+        loss = F.cross_entropy(self.student(self.problem.images[chosen].float() / 255), self.problem.labels[chosen])
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        return {"loss": float(loss.detach())}
+
+
+@pytest.mark.parametrize("method", [OnImages, Untaught])
+def test_one_with_data_passes_too(method: type[Method]) -> None:
+    check_method(method, config={"epochs": 2})
+
+
 def test_a_method_that_keeps_the_contract_passes() -> None:
     before = global_state()
     check_method(Noise, config={"epochs": 2})
     assert difference(before, global_state()) is None
+
+
+class TakesImages(OnImages):
+    """It does not say what it sees."""
+
+    sees = "nothing"
+
+
+class SeesPictures(Noise):
+    """It sees what there is not."""
+
+    sees = "pictures"  # type: ignore[assignment]
+
+
+class AsksNobody(Noise):
+    """It says it has no teacher, and asks it."""
+
+    has_teacher = False
 
 
 class DrawsGlobally(Noise):
@@ -346,6 +394,9 @@ BROKEN = {
     DivergesQuietly: r"the student's weights are no longer finite",
     ReplacesTheStudent: r"student must stay problem\.student",
     Refuses: r"fails on images \(1, 8, 8\) of 10 classes: DfrdBenchError: needs a transformer",
+    TakesImages: r"fails on images .* AttributeError: 'Problem' object has no attribute 'labels'",
+    SeesPictures: r"sees must be one of \('nothing', 'training images'\), not 'pictures'",
+    AsksNobody: r"TypeError: a method with has_teacher = False asked the teacher",
     Undocumented: r"has no docstring",
     Unreferenced: r"reference must be a Reference",
     Unexplained: r"Config\.strength has no description or no source",
@@ -370,6 +421,20 @@ def test_what_is_no_method_is_refused() -> None:
 def test_one_epoch_cannot_show_a_stop() -> None:
     with pytest.raises(ValueError, match="at least 2 epochs, not 1"):
         check_method(Noise, config={"epochs": 1})
+
+
+class TestToyTrainingProblem:
+    def test_is_the_toy_problem_with_images_that_tell_their_class(self) -> None:
+        plain, found = toy_problem((1, 8, 8), 4, seed=3), toy_training_problem((1, 8, 8), 4, seed=3, images=40)
+        assert difference(condition(plain.student), condition(found.student)) is None
+        assert (found.images.dtype, found.images.shape, found.labels.tolist()) == (
+            *(torch.uint8, (40, 1, 8, 8)),
+            [0, 1, 2, 3] * 10,
+        )
+        x = found.images.float()
+        means = torch.stack([x[found.labels == k].mean(dim=0) for k in range(4)])
+        nearest = (x[:, None] - means).flatten(2).norm(dim=2).argmin(dim=1)
+        assert (nearest == found.labels).float().mean() > 0.9
 
 
 class TestToyProblem:
