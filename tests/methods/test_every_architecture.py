@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.problem import Precision, Problem
+from dfrd_bench.problem import Precision, Problem, TrainingProblem
 from dfrd_bench.registry import METHODS
 from dfrd_bench.students.base import build_network
 from dfrd_bench.testing import problem_for, tiny_config
@@ -35,6 +35,8 @@ def task(architecture: str, *, size: int = 16, name: str = "ferd") -> Problem:
     with torch.no_grad():
         teacher.train()(torch.rand(16, 3, size, size, generator=torch.Generator().manual_seed(0)))
     place = Precision().place
+    if isinstance(problem, TrainingProblem):
+        problem = replace(problem, images=problem.images[:8], labels=problem.labels[:8])
     return replace(
         problem,
         teacher=place(teacher, problem.device).eval().requires_grad_(False),
