@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
-from table_records import make_record
+from table_records import make_record, write_record
 
 from dfrd_bench.records.schema import NO_TEACHER, Record
 from dfrd_bench.reporting.tables.build import build_tables
@@ -127,10 +126,8 @@ def test_rows_trained_on_other_images_are_named() -> None:
 
 
 def test_the_command_says_so(tmp_path: Path) -> None:
-    for number, record in enumerate((FERD, RSLAD)):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        (folder / "record.json").write_text(json.dumps(record.model_dump(mode="json")))
+    for record in (FERD, RSLAD):
+        write_record(tmp_path, record)
     apart, both = (tiny.command("table", tmp_path, "--tracks", how).out for how in ("apart", "both"))
     assert apart.count("distilled from t") == 2
     assert "Sees" not in apart
