@@ -88,6 +88,8 @@ def _show_config(run: Path, as_json: bool) -> None:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_shown, value))
     if value is None:
         return "null"
     if isinstance(value, bool):

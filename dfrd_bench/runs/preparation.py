@@ -83,6 +83,8 @@ def variant_of(preset: str, config: MethodConfig, default: MethodConfig) -> str:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_plain, value))
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)
 
 

@@ -66,6 +66,11 @@ def test_methods_with_data_have_budgets_of_their_own(method: str, name: str) -> 
         }
 
 
+@pytest.mark.parametrize(("shares", "label"), [([0.5], "decay_at=0.5"), ([0.25, 0.5], "decay_at=0.25,0.5")])
+def test_a_setting_of_several_numbers_has_a_plain_label(shares: list[float], label: str) -> None:
+    assert resolved("ard", open_dataset("digits"), decay_at=shares)[1] == label
+
+
 def test_the_two_kinds_are_given_their_own_budget_and_the_papers() -> None:
     digits = open_dataset("digits")
     assert [resolved(m, digits)[0].epochs for m in ("ferd", "rslad")] == [40, 60]

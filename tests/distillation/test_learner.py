@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from dfrd_bench.distillation.learner import Learner, LearnerConfig
 from dfrd_bench.distillation.lessons import Batch
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.problem import Precision
 from dfrd_bench.registry import METHODS
 from dfrd_bench.runs.preparation import prepare
 from dfrd_bench.runs.request import Request
@@ -150,6 +151,15 @@ class TestSchedule:
 def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         LearnerConfig(**wrong)
+
+
+@pytest.mark.parametrize("name", ["natural", "trades", "fair-iad", "rslad"])
+def test_bfloat16_trains_too_with_losses_in_float32(name: str) -> None:
+    method = METHODS.get(name)
+    problem = replace(problem_for(method), precision=Precision("bf16"))
+    made = method(problem, tiny_config(method))
+    assert all(value > 0 for key, value in made.train_epoch(0).items() if key.startswith("loss"))
+    assert {p.dtype for p in made.student.parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize("name", ["natural", "sat", "trades"])

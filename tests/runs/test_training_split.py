@@ -49,6 +49,9 @@ class TestFinished:
         assert record.training is not None
         assert record.training.passes is not None
         assert record.training.passes.student_steps == 2 * 3  # epochs × batches of 20
+        assert record.training.passes.teacher_forward == 2 * tiny.FEW
+        assert record.training.passes.student_forward == 2 * tiny.FEW * (2 + 2)  # two attack steps, two for the loss
+        assert record.training.passes.student_backward == record.training.passes.student_forward
 
     def test_without_a_teacher_names_none_and_asked_none(self, tmp_path: Path) -> None:
         folder = made("trades", tmp_path, teacher="checkpoint:of-the-whole-suite.pt")
