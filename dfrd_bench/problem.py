@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PrecisionName: TypeAlias = Literal["fp32", "tf32", "bf16"]
+PrecisionChoice: TypeAlias = Literal["fp32", "tf32", "bf16", "auto"]
 Sees: TypeAlias = Literal["nothing", "training images"]
 """What a method sees of a dataset: with "nothing" it is given a `Problem`, else a `TrainingProblem`."""
 

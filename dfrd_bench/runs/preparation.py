@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from dfrd_bench.errors import DfrdBenchError, unknown_name
 from dfrd_bench.observer import SILENT, Observer
-from dfrd_bench.problem import Precision, PrecisionName, Problem, ThreatModel, TrainingProblem
+from dfrd_bench.problem import Precision, PrecisionChoice, PrecisionName, Problem, ThreatModel, TrainingProblem
 from dfrd_bench.records.schema import ExperimentSpec
 from dfrd_bench.registry import METHODS
 from dfrd_bench.runs.environment import can_compile, choose_device
@@ -110,7 +110,7 @@ def check_training(request: Request) -> None:
     """
     if not 0 <= request.seed < SEEDS:
         raise DfrdBenchError(f"The seed must lie in 0 … {SEEDS - 1}, not {request.seed}.")
-    check_names("precision", [request.precision], [*get_args(PrecisionName), AUTO])
+    check_names("precision", [request.precision], get_args(PrecisionChoice))
 
 
 def threat_of(request: Request, dataset: Dataset) -> ThreatModel:

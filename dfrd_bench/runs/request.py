@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
 from dfrd_bench.attacks import STANDARD_ATTACKS
-from dfrd_bench.problem import PrecisionName
+from dfrd_bench.problem import PrecisionChoice
 from dfrd_bench.records.files import read_mapping
 from dfrd_bench.settings import number, validated
 
@@ -76,7 +76,7 @@ class Request:
     seed: int = 0
     eps: float | None = None
     step: float | None = None
-    precision: PrecisionName | Literal["auto"] = "fp32"
+    precision: PrecisionChoice = "fp32"
     device: str = "auto"
     data_dir: Place | None = None
     test_images: int | None = None

@@ -61,7 +61,7 @@ def test_attacks_may_be_a_text_and_numbers_are_numbers_however_yaml_reads_them()
         ("methd: ferd", "Unknown argument of r.yaml 'methd'. Did you mean 'method'?"),
         ("seed: many", "Bad value for r.yaml: seed = 'many' should be a valid integer"),
         ("settings: [1]", "Bad value for r.yaml: settings = [1] should be"),
-        ("precision: fp16", "Bad value for r.yaml: precision = 'fp16' should be 'fp32', 'tf32' or 'bf16'"),
+        ("precision: fp16", "Bad value for r.yaml: precision = 'fp16' should be 'fp32', 'tf32', 'bf16' or 'auto'"),
         ("- method: ferd", "r.yaml does not say names and values"),
         ("", "r.yaml does not say names and values"),
         ("1: 2", "r.yaml does not say names and values"),
