@@ -60,7 +60,7 @@ class TestCommitted:
         beside_weights = teacher_folder(RESULTS / "teachers" / spec.teacher.name.removeprefix("checkpoint:"))
         assert folder in (
             spec.folder(RESULTS),
-            *(spec.folder(RESULTS / part) for part in ("cifar10-jpeg", "corrections")),
+            *(spec.folder(RESULTS / part) for part in ("cifar10-jpeg", "corrections", "superseded")),
             beside_weights,
         )
 

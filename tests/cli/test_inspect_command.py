@@ -23,7 +23,8 @@ RUN = sorted((RESULTS / "digits").glob("*/*/ferd/*"))[0]
 def test_entropy_and_shares_are_those_of_scipy_and_numpy() -> None:
     from scipy.stats import entropy
 
-    record, samples = load_record(RUN), load_samples(RUN)
+    record = load_record(RUN)
+    samples = load_samples(RUN, record.dataset.info)
     seen = inspect_run(RUN, record)
     teacher = prepare(requested({"method": "zskt"})).problem.teacher
     with torch.no_grad():

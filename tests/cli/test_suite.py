@@ -126,7 +126,7 @@ def test_seeds_are_lists_and_ranges() -> None:
 def test_a_number_that_yaml_reads_as_text_is_the_number_it_is_for_a_run(tmp_path: Path) -> None:
     """YAML 1.1 takes 1e-2 for a text; `--set lr=1e-2` and the record of the run have 0.01."""
     (tmp_path / "rows.yaml").write_text("title: Rows\nruns:\n- {method: ferd, settings: {lr: 1e-2}}\n")
-    (folder,) = (Path(__file__).parents[2] / "results" / "digits").glob("*/*/ferd/lr=0.01-seed0-*")
+    (folder,) = (Path(__file__).parents[2] / "results" / "superseded").glob("*/*/*/ferd/lr=0.01-seed0-*")
     assert load_suite(str(tmp_path / "rows.yaml")).includes(load_record(folder).spec)
 
 
