@@ -10,11 +10,9 @@ from pathlib import Path
 
 COUNT = "OMP_NUM_THREADS"
 OTHER_COUNTS = ("MKL_NUM_THREADS", "OMP_THREAD_LIMIT")
-WAITING = "OMP_WAIT_POLICY"
-OTHER_WAITING = (
-    "GOMP_SPINCOUNT",
-    "KMP_BLOCKTIME",
-)  # of GNU's OpenMP, which PyTorch uses on Linux, and of LLVM's and Intel's
+WAITING = "GOMP_SPINCOUNT"  # of GNU's OpenMP, which PyTorch uses on Linux
+OTHER_WAITING = ("OMP_WAIT_POLICY", "KMP_BLOCKTIME")  # of any, and of LLVM's and Intel's
+SPINS = 1000
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 VERSION_2 = ("cpu.max",)
@@ -24,13 +22,13 @@ VERSION_1 = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
 def advise(environment: MutableMapping[str, str]) -> None:
     """Set what PyTorch's OpenMP reads when it is loaded, where its user has not.
 
-    A thread that waits for the others sleeps. By default it spins, and on a processor that somebody else needs too it spins away
-    the time in which the one that it waits for would work (docs/performance.md, Threads). OpenMP counts the processors that a
-    process may run on, but does not know how much of their time it is given: where that is less, there are as many threads
-    as it is worth.
+    A thread that waits for the others spins a little and then sleeps. By default it spins on, and on a processor that somebody
+    else needs too it spins away the time in which the one that it waits for would work (docs/performance.md, Threads). OpenMP
+    counts the processors that a process may run on, but does not know how much of their time it is given: where that is
+    less, there are as many threads as it is worth.
     """
     if not environment.keys() & {WAITING, *OTHER_WAITING}:
-        environment[WAITING] = "PASSIVE"
+        environment[WAITING] = str(SPINS)
     share = processor_share(CGROUPS, OWN_CGROUPS)
     if share < processors() and not environment.keys() & {COUNT, *OTHER_COUNTS}:
         environment[COUNT] = str(max(1, math.ceil(share)))
