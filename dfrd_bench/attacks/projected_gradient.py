@@ -32,7 +32,6 @@ def ascend(
     step: float,
     steps: int,
     start: Tensor | None = None,
-    on_step: Callable[[int, Tensor], None] | None = None,
 ) -> Tensor:
     """Signed gradient ascent on an objective, projected to the L∞ ball and to [0, 1] after every step.
 
@@ -43,22 +42,17 @@ def ascend(
         step: length of one step in pixel units.
         steps: number of steps.
         start: where to begin (projected first); `x` itself by default.
-        on_step: called with the number of steps taken and the current images, from 0 (the start) to `steps`.
 
     Returns:
         Images [N, C, H, W], detached.
     """
     centre = x.detach()
     current = centre if start is None else project(start.detach(), centre, eps)
-    if on_step is not None:
-        on_step(0, current)
-    for taken in range(1, steps + 1):
+    for _ in range(steps):
         variable = current.clone().requires_grad_()
         with torch.enable_grad():
             (gradient,) = torch.autograd.grad(objective(variable).sum(), variable)
         current = project(current + step * gradient.sign(), centre, eps)
-        if on_step is not None:
-            on_step(taken, current)
     return current
 
 

@@ -38,16 +38,16 @@ def inspect(
 
     from tabulate import tabulate
 
+    from dfrd_bench.cli.printing import usable
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.errors import DfrdBenchError, unknown_name
+    from dfrd_bench.reporting.escaping import cell
     from dfrd_bench.reporting.figures.samples import SAMPLES_FILE
-    from dfrd_bench.reporting.found import find_runs
+    from dfrd_bench.reporting.found import believed, find_runs
     from dfrd_bench.reporting.portraits import HEADINGS, LEGEND, portrait_rows
-    from dfrd_bench.runs.inspection import inspect_run
+    from dfrd_bench.runs.inspection import inspect_run, its_teacher
 
-    found = find_runs(folders)
-    for sentence in found.skipped:
-        click.echo(sentence, err=True)
+    found = usable(believed(find_runs(folders)))
     students = [(Path(where), record) for where, record in found.runs if record.spec.kind == "student"]
     known = dict.fromkeys(record.spec.method for _, record in students)
     for name in methods:
@@ -56,24 +56,22 @@ def inspect(
     chosen = [(w, r) for w, r in students if (not methods or r.spec.method in methods) and (w / SAMPLES_FILE).exists()]
     if not chosen:
         raise DfrdBenchError(f"No run below {', '.join(map(str, folders))} has kept images ({SAMPLES_FILE}).")
-    portraits = []
+    portraits, teachers = [], {}
     with watching(quiet) as observer:
         for number, (folder, record) in enumerate(chosen, start=1):
-            portraits.append((record, inspect_run(folder, record, teacher=teacher, device=device)))
+            known_by = record.spec.teacher.sha256
+            if known_by not in teachers:
+                teachers[known_by] = its_teacher(record, teacher, device)
+            portraits.append((record, inspect_run(folder, record, teachers[known_by])))
             observer.on_data("inspecting", number, len(chosen))
     rows = portrait_rows(portraits)
     if style == "csv":
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([HEADINGS, *rows])
+        csv.writer(text, lineterminator="\n").writerows([HEADINGS, *(map(cell, row) for row in rows)])
         click.echo(text.getvalue(), nl=False)
-        return
-    click.echo(
-        tabulate(
-            rows,
-            HEADINGS,
-            tablefmt="pipe" if style == "markdown" else "simple",
-            disable_numparse=True,
-            stralign="right",
-        )
-    )
-    click.echo("\n" + "\n".join(LEGEND))
+    else:
+        layout = "pipe" if style == "markdown" else "simple"
+        click.echo(tabulate(rows, HEADINGS, tablefmt=layout, disable_numparse=True, stralign="right"))
+        click.echo("\n" + "\n".join(LEGEND))
+    if found.skipped:
+        raise click.exceptions.Exit(1)

@@ -19,6 +19,13 @@ Start = Literal["noise", "uniform"]
 START_NOISE = 0.001  # FERD A.8 and eq. 10, DFHL's released code: start at x + 0.001·N(0, I)
 
 
+def started(x: Tensor, start: Start, eps: float, generator: torch.Generator) -> Tensor:
+    """Where an attack on x [N, C, H, W] begins: at x + 0.001·N(0, I), or uniformly within eps of it."""
+    if start == "noise":
+        return x + START_NOISE * torch.randn(x.shape, generator=generator, device=x.device)
+    return x + eps * (2 * torch.rand(x.shape, generator=generator, device=x.device) - 1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DivergenceAdversary:
     """Images near x on which a model disagrees most with the teacher's view of x.
@@ -52,10 +59,7 @@ class DivergenceAdversary:
             generator: draws the start.
         """
         threat = self.problem.threat
-        if self.start == "noise":
-            noise = START_NOISE * torch.randn(x.shape, generator=generator, device=x.device)
-        else:
-            noise = threat.eps * (2 * torch.rand(x.shape, generator=generator, device=x.device) - 1)
+        start = started(x, self.start, threat.eps, generator)
         with frozen(model):
             network = self.stand_ins.of(model, x)
 
@@ -70,7 +74,7 @@ class DivergenceAdversary:
                 eps=threat.eps,
                 step=self.step if self.step is not None else threat.step,
                 steps=self.steps,
-                start=x + noise,
+                start=start,
             )
 
 
@@ -98,7 +102,7 @@ class EntropyAscent:
             x: images [N, C, H, W].
             generator: draws the start.
         """
-        noise = torch.randn(x.shape, generator=generator, device=x.device)
+        start = started(x, "noise", math.inf, generator)
         with frozen(model):
             network = self.stand_ins.of(model, x)
             return ascend(
@@ -107,5 +111,5 @@ class EntropyAscent:
                 eps=math.inf,
                 step=self.step,
                 steps=self.steps,
-                start=x + START_NOISE * noise,
+                start=start,
             )

@@ -6,14 +6,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+USUAL_PADDING = 4  # of 32 and 64 pixels alike, in every released code
 
-def augment(images: Tensor, *, padding: int, flip: bool, generator: torch.Generator) -> Tensor:
+
+def augment(images: Tensor, *, padding: int | None, flip: bool, generator: torch.Generator) -> Tensor:
     """The standard augmentation of small images (He et al. 2016, section 4.2), every image with draws of its own.
 
     Args:
         images: [N, C, H, W] of any type; black is 0.
         padding: each image is padded with this many black pixels on every side and cropped back to H x W at a uniformly
-            random place, that is, shifted by up to `padding` pixels each way.
+            random place, that is, shifted by up to `padding` pixels each way. None: `USUAL_PADDING`, on images below 32
+            pixels an eighth of the height.
         flip: also mirror each image left to right with probability 1/2.
         generator: on the images' device; the same state gives the same result.
 
@@ -23,6 +26,8 @@ def augment(images: Tensor, *, padding: int, flip: bool, generator: torch.Genera
     Raises:
         ValueError: padding is negative.
     """
+    if padding is None:
+        padding = min(images.shape[2] // 8, USUAL_PADDING)
     if padding < 0:
         raise ValueError(f"padding must be 0 or more, got {padding}")
     count, _, height, width = images.shape

@@ -20,7 +20,6 @@ from dfrd_bench.problem import Problem
 RECIPE = "FERD paper, section 5.1"
 RELEASED = "FERD released code"
 DecayFrom = Literal["warmup", "start"]
-USUAL_PADDING = 4  # of 32 and 64 pixels alike, in every released code
 MANY_CLASSES = 100  # from which on the papers' values for CIFAR-100 apply
 
 
@@ -100,13 +99,7 @@ class Distiller(Method):
 
     def augment(self, images: Tensor) -> Tensor:
         """Random crop and flip, image by image; differentiable in the images [N, C, H, W]."""
-        padding = self.recipe.crop_padding
-        return augment(
-            images,
-            padding=min(images.shape[2] // 8, USUAL_PADDING) if padding is None else padding,
-            flip=self.flips,
-            generator=self.rng,
-        )
+        return augment(images, padding=self.recipe.crop_padding, flip=self.flips, generator=self.rng)
 
     def state_dict(self) -> dict[str, Any]:
         """As of any method, once all losses so far are known to be finite."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,10 +11,10 @@ from torch import Tensor, nn
 
 from dfrd_bench.attacks.projected_gradient import ascend, cross_entropy
 from dfrd_bench.attacks.surrogate import StandIns
-from dfrd_bench.distillation.adversaries import START_NOISE, Start
+from dfrd_bench.distillation.adversaries import Start, started
 from dfrd_bench.distillation.lessons import Attacked, Batch
 from dfrd_bench.distillation.losses import kl_per_image
-from dfrd_bench.distillation.modes import frozen
+from dfrd_bench.distillation.modes import frozen, without_gradients
 from dfrd_bench.problem import Problem
 
 Away = Literal["label", "teacher", "clean"]
@@ -53,10 +52,6 @@ class InnerAttack:
     def __call__(self, student: nn.Module, batch: Batch, generator: torch.Generator) -> Attacked:
         """Adversarial images for a batch, and how many steps each of its images withstood."""
         x, threat, precision = batch.x, self.problem.threat, self.problem.precision
-        if self.start == "noise":
-            noise = START_NOISE * torch.randn(x.shape, generator=generator, device=x.device)
-        else:
-            noise = threat.eps * (2 * torch.rand(x.shape, generator=generator, device=x.device) - 1)
         withstood = torch.zeros(len(x), device=x.device)
         standing = torch.ones(len(x), dtype=torch.bool, device=x.device)
         with frozen(student) if self.mode == "eval" else without_gradients(student):
@@ -78,7 +73,7 @@ class InnerAttack:
                 eps=threat.eps,
                 step=self.step if self.step is not None else threat.step,
                 steps=self.steps,
-                start=x + noise,
+                start=started(x, self.start, threat.eps, generator),
             )
         return Attacked(x_adv, withstood)
 
@@ -91,15 +86,3 @@ class InnerAttack:
         with torch.no_grad():
             clean = self.problem.precision.logits(network, batch.x)
         return lambda logits: kl_per_image(clean, logits)
-
-
-@contextmanager
-def without_gradients(model: nn.Module) -> Iterator[None]:
-    """No gradients for the weights inside; modes stay as they are."""
-    wanted = [parameter.requires_grad for parameter in model.parameters()]
-    model.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter, requires_grad in zip(model.parameters(), wanted, strict=True):
-            parameter.requires_grad_(requires_grad)

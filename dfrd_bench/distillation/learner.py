@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dfrd_bench.distillation.adversaries import Start
 from dfrd_bench.distillation.augmentation import augment
-from dfrd_bench.distillation.distiller import USUAL_PADDING, Averages
+from dfrd_bench.distillation.distiller import Averages
 from dfrd_bench.distillation.inner_attack import Away, Count, InnerAttack, Mode
 from dfrd_bench.distillation.lessons import Batch, Lesson
 from dfrd_bench.distillation.losses import FiniteLosses
@@ -142,10 +142,9 @@ class Learner(Method):
 
     def augment(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Random crop and flip, image by image; drawn from the method's own source, or from another."""
-        padding = self.recipe.crop_padding
         return augment(
             images,
-            padding=min(images.shape[2] // 8, USUAL_PADDING) if padding is None else padding,
+            padding=self.recipe.crop_padding,
             flip=self.problem.info.mirrored if self.recipe.flip is None else self.recipe.flip,
             generator=generator or self.rng,
         )

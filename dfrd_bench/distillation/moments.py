@@ -20,7 +20,7 @@ def mean_and_variance(x: Tensor, dims: tuple[int, ...], correction: int = 0) -> 
     if x.device.type != "cpu":
         variance, mean = torch.var_mean(x, dim=dims, correction=correction)
         return mean, variance
-    # two passes: on a CPU `torch.var_mean` over images takes ten to twenty times as long
+    # two passes: on a CPU `torch.var_mean` over images takes ten times as long
     mean = x.mean(dims, keepdim=True)
     squares = (x - mean).square_().sum(dims)
     return mean.view_as(squares), squares / (x.numel() // squares.numel() - correction)

@@ -191,8 +191,12 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
         sees=method_class.sees,
     )
     batch = int(config.model_dump().get("batch_size", 1))
-    timed = teacher.model if method_class.has_teacher else copy.deepcopy(student).to(device).eval()
-    name = precision_of(request, spec, lambda: quicker(timed, dataset.info.shape, batch, device))
+
+    def measured() -> PrecisionName:
+        timed = teacher.model if method_class.has_teacher else copy.deepcopy(student).to(device).eval()
+        return quicker(timed, dataset.info.shape, batch, device)
+
+    name = precision_of(request, spec, measured)
     spec, precision = spec.model_copy(update={"precision": name}), Precision(name)
     problem = Problem(
         teacher=freeze_norms(teacher.model),

@@ -7,6 +7,13 @@ from dfrd_bench.method import Reference, param
 
 from .ard import ARD, ARDConfig
 
+FAIR_ARD = Reference(
+    "Revisiting Adversarial Robustness Distillation from the Perspective of Robust Fairness",
+    "NeurIPS 2023",
+    "https://papers.nips.cc/paper_files/paper/2023/hash/6111371a868af8dcfba0f96ad9e25ae3-Abstract-Conference.html",
+)
+"""The paper of all three fair versions."""
+
 
 class FairARDConfig(ARDConfig):
     """ARD's hyper-parameters, with fair set."""
@@ -18,8 +25,4 @@ class FairARD(ARD):
     """Fair-ARD: ARD with class weights κ^−β."""
 
     Config = FairARDConfig
-    reference = Reference(
-        "Revisiting Adversarial Robustness Distillation from the Perspective of Robust Fairness",
-        "NeurIPS 2023",
-        "https://papers.nips.cc/paper_files/paper/2023/hash/6111371a868af8dcfba0f96ad9e25ae3-Abstract-Conference.html",
-    )
+    reference = FAIR_ARD

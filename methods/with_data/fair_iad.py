@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dfrd_bench.distillation.learner import FAIR
-from dfrd_bench.method import Reference, param
+from dfrd_bench.method import param
 
+from .fair_ard import FAIR_ARD
 from .iad import IAD, IADConfig
 
 
@@ -18,8 +19,4 @@ class FairIAD(IAD):
     """Fair-IAD: IAD with class weights κ^−β."""
 
     Config = FairIADConfig
-    reference = Reference(
-        "Revisiting Adversarial Robustness Distillation from the Perspective of Robust Fairness",
-        "NeurIPS 2023",
-        "https://papers.nips.cc/paper_files/paper/2023/hash/6111371a868af8dcfba0f96ad9e25ae3-Abstract-Conference.html",
-    )
+    reference = FAIR_ARD

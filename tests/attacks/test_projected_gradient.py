@@ -243,16 +243,17 @@ class TestAscend:
         made = ascend(self.objective, self.x, eps=0.1, step=0.01, steps=0, start=start)
         torch.testing.assert_close(made, torch.tensor([[[[0.2, 0.52, 0.85]]]]))
 
-    def test_reports_the_start_and_every_step(self) -> None:
+    def test_asks_about_the_start_and_every_step(self) -> None:
         seen: list[tuple[int, float]] = []
-        ascend(
-            self.objective,
-            self.x,
-            eps=1,
-            step=0.1,
-            steps=3,
-            on_step=lambda taken, images: seen.append((taken, images[0, 0, 0, 1].item())),
-        )
+
+        def note(images: Tensor) -> None:
+            seen.append((len(seen), images[0, 0, 0, 1].item()))
+
+        def objective(images: Tensor) -> Tensor:
+            note(images)
+            return self.objective(images)
+
+        note(ascend(objective, self.x, eps=1, step=0.1, steps=3))
         assert seen == [(n, pytest.approx(0.5 + 0.1 * n)) for n in range(4)]
 
     def test_works_where_gradients_are_switched_off(self) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from dfrd_bench.records.store import load_record
 from dfrd_bench.reporting.figures.samples import load_samples
-from dfrd_bench.runs.inspection import inspect_run
+from dfrd_bench.runs.inspection import inspect_run, its_teacher
 from dfrd_bench.runs.preparation import prepare
 from dfrd_bench.runs.request import requested
 
@@ -25,7 +25,7 @@ def test_entropy_and_shares_are_those_of_scipy_and_numpy() -> None:
 
     record = load_record(RUN)
     samples = load_samples(RUN, record.dataset.info)
-    seen = inspect_run(RUN, record)
+    seen = inspect_run(RUN, record, its_teacher(record))
     teacher = prepare(requested({"method": "zskt"})).problem.teacher
     with torch.no_grad():
         probabilities = teacher(torch.from_numpy(samples.images).float() / 255).softmax(dim=1).double().numpy()
