@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-COUNT = "_dfrd_bench_count"  # the attribute by which a network is told of passes that its folded copy made in its place
+from dfrd_bench.attacks.tally import COUNT
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):

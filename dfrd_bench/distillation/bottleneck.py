@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -87,6 +87,7 @@ class Bottleneck:
         noise: ε of eq. 4, one draw for each image and channel, or one for each position as well. Where the head averages over
             positions, as after the last block, it averages noise of the second kind away.
         variance: of a channel over its positions, v_c: divided by their number, or by one less ("unbiased", the released code).
+        heads: those met so far, of frozen networks.
     """
 
     beta: float = 0.3
@@ -96,6 +97,7 @@ class Bottleneck:
     ceiling: Ceiling = "image"
     noise: Noise = "channel"
     variance: Variance = "biased"
+    heads: dict[Any, PooledHead | None] = field(default_factory=dict, repr=False, compare=False)
 
     def noise_scale(
         self, head: Callable[[Tensor], Tensor], features: Tensor, labels: Tensor, generator: torch.Generator
@@ -115,9 +117,9 @@ class Bottleneck:
         variance = channel_variance(z, self.variance)
         raw = torch.zeros_like(variance)
         shape = z.shape if self.noise == "position" else (*variance.shape, 1, 1)
-        pooled = PooledHead.read(head, z) if self.noise == "channel" else None
+        pooled = self._pooled(head, z) if self.noise == "channel" else None
         slope = by_autograd(head, z, labels) if pooled is None else in_closed_form(pooled, z, labels)
-        optimiser = torch.optim.Adam([raw], lr=self.lr, fused=True)
+        optimiser = torch.optim.Adam([raw], lr=self.lr, fused=True, capturable=z.device.type == "cuda")
         for _ in range(self.steps):
             scale = F.softplus(raw)
             noise = torch.randn(shape, generator=generator, device=z.device)
@@ -125,6 +127,12 @@ class Bottleneck:
             raw.grad = to_scale * raw.sigmoid()  # through softplus
             optimiser.step()
         return F.softplus(raw)
+
+    def _pooled(self, head: Callable[[Tensor], Tensor], z: Tensor) -> PooledHead | None:
+        """A head in its form, read when it is met for the first time: comparing waits for a GPU."""
+        if head not in self.heads:
+            self.heads[head] = PooledHead.read(head, z)
+        return self.heads[head]
 
     def non_robust(self, scale: Tensor, features: Tensor) -> Tensor:
         """i_nr: 1 where λ_k² < max_c Var(Z_c) (FERD eq. 6), as floats: [N, C], [N, C, H, W] -> [N, C, 1, 1]."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
 
+from dfrd_bench.attacks.recording import Recorded, Work
 from dfrd_bench.distillation.adversaries import DivergenceAdversary, Start
 from dfrd_bench.distillation.augmentation import augment
 from dfrd_bench.distillation.conversion import Distillation, PlainDistillation, RobustDistillation
-from dfrd_bench.distillation.losses import FiniteLosses, rslad
+from dfrd_bench.distillation.losses import FiniteLosses, backward, rslad
 from dfrd_bench.distillation.schedules import cosine, set_learning_rate
 from dfrd_bench.method import Method, MethodConfig, param
 from dfrd_bench.problem import Problem
@@ -66,6 +67,8 @@ class Distiller(Method):
     """A method whose student learns by SGD from batches of images; how those come about is the subclass's business."""
 
     Config: ClassVar[type[MethodConfig]] = DistillerConfig
+    replays: ClassVar[bool] = True
+    """Whether every step is the same work, so that a GPU may replay it; False where Python decides anew at each."""
 
     def __init__(self, problem: Problem, config: MethodConfig) -> None:
         super().__init__(problem, config)
@@ -79,6 +82,7 @@ class Distiller(Method):
         )
         self.losses = FiniteLosses()
         self.distillation = self.make_distillation()
+        self.lesson = self.recorded(self.gradients, self.student.parameters)
 
     def make_distillation(self) -> Distillation:
         """How the student learns from a batch: RSLAD on its own adversarial examples, or plainly without the conversion."""
@@ -118,21 +122,40 @@ class Distiller(Method):
         set_learning_rate(self.optimiser, rate)
         return rate
 
+    def distillation_view(self, images: Tensor) -> Tensor:
+        """What the student is shown of images [N, C, H, W]; those themselves here."""
+        return images
+
     def distill(self, images: Tensor) -> Tensor:
         """One step of the student on a batch [N, C, H, W]; returns the loss, a scalar on the device."""
-        x = self.problem.precision.images(images)
+        loss = self.losses.total(self.lesson(images), "distillation")
+        if self.recipe.student_clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.student.parameters(), self.recipe.student_clip_norm)
+        self.optimiser.step()
+        return loss
+
+    def gradients(self, images: Tensor) -> dict[str, Tensor]:
+        """The student's loss on a batch, whose gradients are left at its weights; returns the terms, without a graph."""
+        x = self.problem.precision.images(self.distillation_view(images))
         self.student.train()
         with self.problem.autocast():
             with torch.no_grad():
                 teacher_logits = self.problem.precision.logits(self.problem.teacher, x)
             terms = self.distillation(self.student, x, teacher_logits, self.rng)
-        loss = self.losses.total(terms, "distillation")
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if self.recipe.student_clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.student.parameters(), self.recipe.student_clip_norm)
-        self.optimiser.step()
-        return loss.detach()
+        return backward(terms)
+
+    def recorded(self, work: Work, leaves: Callable[[], Iterable[Tensor]]) -> Recorded:
+        """Work that is done at every step, replayed on a GPU; `leaves` are what its gradients are for."""
+        problem = self.problem
+        return Recorded(
+            work,
+            problem.device,
+            generator=self.rng,
+            networks=(problem.teacher, problem.student),
+            leaves=leaves,
+            possible=self.replays,
+        )
 
 
 class Averages:

@@ -150,6 +150,12 @@ def total_loss(terms: Mapping[str, Tensor], where: str) -> Tensor:
     return total
 
 
+def backward(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Go back from the sum of named loss terms, scalars, already weighted; returns them without a graph."""
+    torch.stack([term.float() for term in terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
+    return {name: term.detach() for name, term in terms.items()}
+
+
 class FiniteLosses:
     """Sums of loss terms, all of which must be finite: on a CPU seen at once, on a GPU in one look at many steps.
 

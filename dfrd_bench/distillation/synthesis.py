@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dfrd_bench.distillation.distiller import RECIPE, RELEASED, Averages, Distiller, DistillerConfig
 from dfrd_bench.distillation.generators import ConvGenerator, initialise_normal, initialised_from
+from dfrd_bench.distillation.losses import backward
 from dfrd_bench.distillation.modes import frozen
 from dfrd_bench.distillation.pool import SyntheticPool
 from dfrd_bench.method import MethodConfig, param
@@ -63,6 +64,7 @@ class PoolDistiller(Distiller):
             self.cautions = (f"the student learns in the last of {epochs} epochs only: warmup_epochs is {warmup}",)
         capacity = epochs * self.synthesis.synthesis_rounds * self.synthesis.batch_size
         self.pool = SyntheticPool(capacity, problem.shape, problem.device)
+        self.inversion_step = self.recorded(dict, tuple)
 
     @abstractmethod
     def canvas(self, labels: Tensor) -> Canvas:
@@ -106,7 +108,7 @@ class PoolDistiller(Distiller):
             self.progress("distill", 0, self.synthesis.distillation_steps)
             for step in range(self.synthesis.distillation_steps):
                 images, _ = self.pool.draw(self.synthesis.batch_size, self.rng)
-                averages.add({"loss": self.distill(self.distillation_view(images))})
+                averages.add({"loss": self.distill(images)})
                 self.progress("distill", step + 1, self.synthesis.distillation_steps)
             numbers |= averages.means()
         return numbers
@@ -125,27 +127,37 @@ class PoolDistiller(Distiller):
         """Optimise a batch of the given classes [N]; returns the images of the step with the least loss, and mean losses."""
         render, groups = self.canvas(labels)
         optimiser = torch.optim.Adam(groups, betas=(0.5, 0.999))
-        best: Tensor | None = None
+        best = torch.zeros((len(labels), *self.problem.shape), device=labels.device)
         least = torch.full((), float("inf"), device=labels.device)
+
+        def step() -> dict[str, Tensor]:
+            with self.problem.autocast():
+                images = render()
+                terms = self.generator_loss(self.problem.precision.images(self.synthesis_view(images)), labels)
+            optimiser.zero_grad(set_to_none=True)
+            found = backward(terms)
+            total = torch.stack([term.float() for term in found.values()]).sum()
+            better = total < least
+            best.copy_(torch.where(better, images.detach(), best))
+            least.copy_(torch.where(better, total, least))
+            return found
+
+        work = self.inversion_step.anew(step, lambda: self.optimised(groups))
         averages = Averages()
         self.progress("synthesize", 0, self.synthesis.synthesis_steps)
         with frozen(self.student):
-            for step in range(self.synthesis.synthesis_steps):
-                with self.problem.autocast():
-                    images = render()
-                    terms = self.generator_loss(self.problem.precision.images(self.synthesis_view(images)), labels)
-                total = self.losses.total(terms, "synthesis")
-                better = total.detach() < least
-                best = images.detach().clone() if best is None else torch.where(better, images.detach(), best)
-                least = torch.where(better, total.detach(), least)
-                optimiser.zero_grad(set_to_none=True)
-                total.backward()  # type: ignore[no-untyped-call]
+            for number in range(self.synthesis.synthesis_steps):
+                terms = work()
+                self.losses.total(terms, "synthesis")
                 self.on_gradients()
                 optimiser.step()
-                averages.add({f"loss_{name}": term.detach() for name, term in terms.items()})
-                self.progress("synthesize", step + 1, self.synthesis.synthesis_steps)
-        assert best is not None  # there is a step at least
+                averages.add({f"loss_{name}": term for name, term in terms.items()})
+                self.progress("synthesize", number + 1, self.synthesis.synthesis_steps)
         return best, averages.means()
+
+    def optimised(self, groups: list[dict[str, Any]]) -> list[Tensor]:
+        """Everything that a synthesis step leaves gradients at, given Adam's parameter groups."""
+        return [leaf for group in groups for leaf in group["params"]]
 
     def sample(self, n: int) -> Tensor:
         """The newest synthetic images [n, C, H, W] of the pool."""

@@ -25,11 +25,16 @@ def jitter(images: Tensor, *, limit: float, flip: bool, generator: torch.Generat
         generator: on the images' device.
     """
     device = generator.device
-    most = [int(size * limit) for size in images.shape[2:]]
-    offsets = [int(torch.randint(-m, m + 1, (), generator=generator, device=device)) for m in most]
-    rolled = images.roll(offsets, dims=(2, 3))
-    mirrored = flip and bool(torch.rand((), generator=generator, device=device) < 0.5)
-    return rolled.flip(3) if mirrored else rolled
+    places = []
+    for size in images.shape[2:]:  # nothing waits for the offsets, which are on the device
+        most = int(size * limit)
+        offset = torch.randint(-most, most + 1, (), generator=generator, device=device)
+        places.append((torch.arange(size, device=device) - offset) % size)
+    rows, columns = places
+    if flip:
+        mirrored = torch.rand((), generator=generator, device=device) < 0.5
+        columns = torch.where(mirrored, columns.flip(0), columns)
+    return images.index_select(2, rows).index_select(3, columns)
 
 
 def resized_crops(
@@ -84,7 +89,8 @@ def zoom_and_rotate(
     if flip:
         kept = kept * torch.stack([_signs(count, generator), _signs(count, generator)])
     choice = torch.randint(len(degrees), (count,), generator=generator, device=generator.device)
-    angle = torch.tensor(degrees, device=generator.device)[choice] * math.pi / 180
+    angles = torch.stack([torch.full((), angle, device=generator.device) for angle in degrees])  # copied from nowhere
+    angle = angles[choice] * math.pi / 180
     cos, sin = angle.cos(), angle.sin()
     # output position -> input position, in units of half the width and height: rotate in pixels, then scale
     matrices = torch.zeros(count, 2, 3, device=images.device)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
+from dfrd_bench.attacks.tally import COUNT, TALLY, Tally
 from dfrd_bench.observer import OnStep
 from dfrd_bench.records.schema import PassesRecord
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+NETWORKS = ("teacher", "student")
 STUDENT_STAGE = "distill"  # as which a method reports the student's steps; of any other the number is not known
 COMPILED_CALL = "_compiled_call_impl"  # where `nn.Module.compile` keeps what a call of the module goes to
 
@@ -34,12 +36,12 @@ class Passes:
     """
 
     def __init__(self, networks: Mapping[str, nn.Module]) -> None:
-        self._images: Counter[str] = Counter()
+        self._tallies = {name: Tally() for name in NETWORKS}
         self._student_steps: int | None = None
         self._reported = 0
         self._known = bool(networks)
         # made once: a compiled network that found others in the next epoch would be compiled again
-        self._wrapped = [(n, _wrappers(n, self._counter(name))) for name, n in networks.items()]
+        self._wrapped = [(network, _wrappers(network, self._tallies[name])) for name, network in networks.items()]
 
     @contextmanager
     def counting(self) -> Iterator[None]:
@@ -66,8 +68,8 @@ class Passes:
         """The totals so far; None where nothing is counted, or a part of the training went before without being counted."""
         if not self._known:
             return None
-        names = PassesRecord.model_fields.keys() - {"student_steps"}
-        return PassesRecord(student_steps=self._student_steps, **{name: self._images[name] for name in names})
+        images = {f"{name}_{way}": number for name, tally in self._tallies.items() for way, number in asdict(tally).items()}
+        return PassesRecord(student_steps=self._student_steps, **images)
 
     def state_dict(self) -> dict[str, Any] | None:
         """The totals, for a checkpoint; None where they are not known."""
@@ -79,38 +81,33 @@ class Passes:
         self._known = self._known and state is not None
         totals = dict(state or {})
         self._student_steps = totals.pop("student_steps", None)
-        self._images.clear()
-        self._images.update(totals)
-
-    def _counter(self, name: str) -> Callable[[Tensor], None]:
-        """Looks at a network's result, logits [N, K]: N images have passed, and N more do whenever a gradient comes back."""
-        forward, backward, images = f"{name}_forward", f"{name}_backward", self._images
-
-        def count(logits: Tensor) -> None:
-            number = len(logits)
-
-            def returned(_: Tensor) -> None:
-                images[backward] += number
-
-            images[forward] += number
-            if logits.requires_grad:
-                logits.register_hook(returned)  # type: ignore[no-untyped-call]
-
-        return count
+        for name, tally in self._tallies.items():
+            tally.forward, tally.backward = (totals.get(f"{name}_{way}", 0) for way in ("forward", "backward"))
 
 
-def _wrappers(network: nn.Module, count: Callable[[Tensor], None]) -> dict[str, Any]:
+def _counter(tally: Tally) -> Callable[[Tensor], None]:
+    """Looks at a network's result, logits [N, K]: N images have passed, and N more do whenever a gradient comes back."""
+
+    def count(logits: Tensor) -> None:
+        number = len(logits)
+        tally.add(number, 0)
+        if logits.requires_grad:
+            logits.register_hook(lambda _: tally.add(0, number))  # type: ignore[no-untyped-call]
+
+    return count
+
+
+def _wrappers(network: nn.Module, tally: Tally) -> dict[str, Any]:
     """What stands in for a network's attributes while it is counted.
 
     `forward` is a bound method, so that a copy made meanwhile runs itself, and not the network it is a copy of.
     """
     import torch
 
-    from dfrd_bench.attacks.folding import COUNT
-
     own: Any = vars(network).get("forward")
     compiled: Any = vars(network).get(COMPILED_CALL)
     calling = False
+    count = _counter(tally)
 
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         result = type(self).forward(self, *args, **kwargs) if own is None else own(*args, **kwargs)
@@ -132,7 +129,7 @@ def _wrappers(network: nn.Module, count: Callable[[Tensor], None]) -> dict[str, 
         if self is network:
             count(logits)
 
-    bound: dict[str, Any] = {"forward": MethodType(forward, network), COUNT: MethodType(counted, network)}
+    bound: dict[str, Any] = {"forward": MethodType(forward, network), COUNT: MethodType(counted, network), TALLY: tally}
     return bound if compiled is None else {**bound, COMPILED_CALL: compiled_call}
 
 

@@ -118,6 +118,11 @@ class CMI(SynthesizeThenDistill):
         terms["cr"] = self.cmi.lambda_cr * self.discrimination.loss(local, whole, self.rng)
         return terms
 
+    def optimised(self, groups: list[dict[str, Any]]) -> list[Tensor]:
+        """The projection head's weights as well."""
+        head = self.discrimination.head.parameters() if self.discrimination is not None else ()
+        return [*super().optimised(groups), *head]
+
     def on_gradients(self) -> None:
         """The projection head learns along with the generator, and on from round to round."""
         if self.discrimination is not None:

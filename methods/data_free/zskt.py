@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dfrd_bench.distillation.distiller import Averages, Distiller, DistillerConfig
 from dfrd_bench.distillation.generators import ConvGenerator, initialised_from
-from dfrd_bench.distillation.losses import kl
+from dfrd_bench.distillation.losses import backward, kl
 from dfrd_bench.distillation.modes import frozen
 from dfrd_bench.distillation.schedules import cosine, set_learning_rate
 from dfrd_bench.method import MethodConfig, Reference, param
@@ -67,6 +67,7 @@ class ZSKT(Distiller):
         if problem.num_classes >= MANY_CLASSES:
             self.cautions = (f"ZSKT barely learns with {problem.num_classes} classes (FERD, A.5)",)
         self.generator_optimiser = torch.optim.Adam(self.generator.parameters(), lr=c.generator_lr)
+        self.belief_matching = self.recorded(self.disagreement, self.generator.parameters)
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Rounds of n_G generator steps and n_S student steps on fresh images, until the student's steps are used up."""
@@ -93,15 +94,18 @@ class ZSKT(Distiller):
     def improve_generator(self) -> Tensor:
         """One step on −KL(f^T(x), f^S(x)), gradient norm clipped; returns the loss."""
         with frozen(self.student):
-            x = self.problem.precision.images(self.fresh_images(self.zskt.batch_size))
-            with self.problem.autocast():
-                terms = {"adv": -kl(self.problem.teacher(x), self.student(x))}
-            loss = self.losses.total(terms, "generator")
-            self.generator_optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = self.losses.total(self.belief_matching(), "generator")
         torch.nn.utils.clip_grad_norm_(self.generator.parameters(), self.zskt.clip_norm)
         self.generator_optimiser.step()
-        return loss.detach()
+        return loss
+
+    def disagreement(self) -> dict[str, Tensor]:
+        """The generator's loss on fresh images, whose gradients are left at its weights."""
+        x = self.problem.precision.images(self.fresh_images(self.zskt.batch_size))
+        with self.problem.autocast():
+            terms = {"adv": -kl(self.problem.teacher(x), self.student(x))}
+        self.generator_optimiser.zero_grad(set_to_none=True)
+        return backward(terms)
 
     def sample(self, n: int) -> Tensor:
         """n images [n, C, H, W] of the generator as it is now, from codes of their own (training is not disturbed)."""

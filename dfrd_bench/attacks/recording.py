@@ -1,0 +1,159 @@
+"""The same work again and again without Python in between: on a GPU, kernels recorded once as a CUDA graph and replayed."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dfrd_bench.attacks.tally import Tally, tally_of
+
+REHEARSALS = 2  # calls before the one that is recorded, in which libraries choose their algorithms
+Outputs = dict[str, Tensor]
+Work = Callable[..., Outputs]
+"""Tensors in, named tensors out; it may change weights and statistics in place, draw from its generator, and fill gradients."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """A graph, the tensors it reads and writes, and what one replay counts as.
+
+    Attributes:
+        graph: what is replayed.
+        inputs: where the graph reads.
+        outputs: where it writes.
+        gradients: of each leaf that it is taken for.
+        passes: per network, images forwards and backwards.
+    """
+
+    graph: torch.cuda.CUDAGraph
+    inputs: tuple[Tensor, ...]
+    outputs: Outputs
+    gradients: list[tuple[Tensor, Tensor]]
+    passes: list[tuple[nn.Module, int, int]]
+
+    def replay(self, inputs: tuple[Tensor, ...]) -> Outputs:
+        """The outputs are copies; the gradients are the graph's own, valid until the next replay."""
+        for mine, given in zip(self.inputs, inputs, strict=True):
+            mine.copy_(given)
+        self.graph.replay()
+        for leaf, gradient in self.gradients:
+            leaf.grad = gradient
+        for network, forward, backward in self.passes:
+            tally_of(network).add(forward, backward)
+        return {name: value.clone() for name, value in self.outputs.items()}
+
+
+class Recorded:
+    """Work of unchanging shape, done many times: on a GPU recorded at its third call and replayed from then on, else just done.
+
+    A replay launches the same kernels on the same addresses: weights, statistics and the generator's state are read where they
+    are and as they then are, and what Python did while recording (branches, numbers that it computed) stays as it was. Work
+    that waits for the GPU cannot be recorded; it is done as it is, with one line in the log.
+
+    Args:
+        work: what is done; called with tensors of the same shapes each time.
+        device: where.
+        generator: what it draws from.
+        networks: whose passes are counted (`Tally`).
+        leaves: whose gradients it fills; asked when it is recorded.
+        possible: False does it as it is, always.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        device: torch.device,
+        *,
+        generator: torch.Generator | None = None,
+        networks: Iterable[nn.Module] = (),
+        leaves: Callable[[], Iterable[Tensor]] = tuple,
+        possible: bool = True,
+    ) -> None:
+        self.work, self.device, self.generator = work, device, generator
+        self.networks, self.leaves = tuple(networks), leaves
+        self.possible = possible and device.type == "cuda"
+        self._rehearsed = 0
+        self._recording: _Recording | None = None
+        self._before: torch.cuda.CUDAGraph | None = None  # kept until the next is recorded: it holds their memory
+        self._pool: Any = None
+        self._stream: torch.cuda.Stream | None = None
+
+    def anew(self, work: Work, leaves: Callable[[], Iterable[Tensor]]) -> Recorded:
+        """Other work of the same kind, as of a new generator, in the memory of what was recorded so far; returns itself."""
+        self.work, self.leaves = work, leaves
+        if self._recording is not None:
+            self._before, self._recording = self._recording.graph, None
+        return self
+
+    def __call__(self, *inputs: Tensor) -> Outputs:
+        """Do the work."""
+        if not self.possible:
+            return self.work(*inputs)
+        if self._recording is None:
+            if self._rehearsed < REHEARSALS:
+                return self._rehearse(inputs)
+            self._record(inputs)
+            if self._recording is None:
+                return self.work(*inputs)
+        return self._recording.replay(inputs)
+
+    def _rehearse(self, inputs: tuple[Tensor, ...]) -> Outputs:
+        """On the stream on which it will be recorded."""
+        if self._stream is None:
+            self._stream, self._pool = torch.cuda.Stream(self.device), torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
+        self._rehearsed += 1
+        here = torch.cuda.current_stream(self.device)
+        self._stream.wait_stream(here)
+        with torch.cuda.stream(self._stream):
+            outputs = self.work(*inputs)
+        here.wait_stream(self._stream)
+        return outputs
+
+    def _record(self, inputs: tuple[Tensor, ...]) -> None:
+        """Nothing is computed meanwhile. Where it fails, it is not tried again."""
+        graph, saved = torch.cuda.CUDAGraph(), None
+        if self.generator is not None:
+            saved = self.generator.clone_state()
+            graph.register_generator_state(self.generator)
+        places = tuple(x.detach().clone() for x in inputs)
+        before = [copy.copy(tally_of(network)) for network in self.networks]
+        leaves = list(self.leaves())
+        for leaf in leaves:
+            leaf.grad = None
+        torch.cuda.synchronize(self.device)
+        try:
+            with torch.cuda.stream(self._stream):
+                graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+                try:
+                    outputs = self.work(*places)
+                finally:
+                    graph.capture_end()
+        except Exception as error:  # of many types, by whatever waits for the GPU
+            self.possible = False
+            torch.cuda.synchronize(self.device)
+            if self.generator is not None and saved is not None:
+                self.generator.graphsafe_set_state(saved)
+            self._passed_since(before)
+            reason = " ".join(str(error).split())[:160]
+            log.warning("Steps are not replayed as a CUDA graph, which costs time and nothing else: %s", reason)
+            return
+        gradients = [(leaf, leaf.grad) for leaf in leaves if leaf.grad is not None]
+        self._recording = _Recording(graph, places, outputs, gradients, self._passed_since(before))
+        self._before = None
+
+    def _passed_since(self, before: list[Tally]) -> list[tuple[nn.Module, int, int]]:
+        """Images that went through each network while it was recorded, which is taken back: nothing was computed."""
+        passed = []
+        for network, old in zip(self.networks, before, strict=True):
+            tally = tally_of(network)
+            passed.append((network, tally.forward - old.forward, tally.backward - old.backward))
+            tally.forward, tally.backward = old.forward, old.backward
+        return passed
