@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 CASES = {
     "digits": "8x8 grey digits, the shipped teacher wrn-10-2 to wrn-10-1, the default preset",
     "random": "random weights for 32x32 colour images, wrn-16-2 to wrn-10-2, the preset cpu (batches of 64)",
+    "paper": "random weights for 32x32 colour images, wrn-34-10 to resnet-18, the papers' budget (batches of 256)",
 }
 METHODS = ("ferd", "ferd-released", "zskt", "cmi", "deepinv", "fast", "dfhl")
-RANDOM_TEACHER, RANDOM_STUDENT = "wrn-16-2", "wrn-10-2"
+NETWORKS = {"random": ("wrn-16-2", "wrn-10-2"), "paper": ("wrn-34-10", "resnet-18")}  # teacher and student
 
 
 def checked_methods(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -74,16 +75,23 @@ class Case:
     @property
     def student(self) -> str:
         """Its architecture."""
-        return self.dataset.default_student if self.name == "digits" else RANDOM_STUDENT
+        return self.dataset.default_student if self.name == "digits" else NETWORKS[self.name][1]
 
     def budget(self) -> dict[str, Any]:
         """The preset's values."""
         from dfrd_bench.datasets.base import SHARED_PRESETS
 
-        chosen = dict(self.dataset.presets["default"] if self.name == "digits" else SHARED_PRESETS["cpu"])
+        presets = {"digits": self.dataset.presets["default"], "random": SHARED_PRESETS["cpu"], "paper": {}}
+        chosen = dict(presets[self.name])
         if self.batch_size is not None:
             chosen["batch_size"] = self.batch_size
         return chosen
+
+    @property
+    def images_per_batch(self) -> int:
+        """Of most methods."""
+        size: int = self.config("fast").model_dump()["batch_size"]
+        return size
 
     def config(self, method: str, **changes: Any) -> MethodConfig:
         """A method's hyper-parameters at the budget, and some that differ."""
@@ -132,12 +140,15 @@ class Case:
             return load_teacher(
                 "digits-wrn-10-2", info, architecture=None, device=cpu, precision=Precision(channels_last=False)
             ).model
-        model = build_network(RANDOM_TEACHER, channels=info.shape[0], num_classes=info.num_classes, seed=1000).train()
+        model = build_network(
+            NETWORKS[self.name][0], channels=info.shape[0], num_classes=info.num_classes, seed=1000
+        ).train()
         with torch.no_grad():
             model.get_submodule("fc").get_parameter("weight").mul_(8)
+            model.to(self.device)
             for seed in range(20):  # so that BatchNorm remembers images
-                model(structured(info.shape, 32, seed))
-        return model.eval()
+                model(structured(info.shape, 32, seed).to(self.device))
+        return model.eval().cpu()
 
     def images(self, count: int) -> LabelledImages:
         """Test digits, or structured noise with the random teacher's own answers for labels."""

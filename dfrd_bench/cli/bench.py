@@ -18,6 +18,7 @@ Examples:
   dfrd-bench bench methods --dataset random --device cuda --precision bf16 --batch-size 256 --json methods.json
   dfrd-bench bench attacks --attacks fgsm,pgd20,cw --images 300
   dfrd-bench bench autoattack student.safetensors --arch wrn-10-1 --images 300
+  dfrd-bench bench profile --dataset paper --device cuda --methods ferd
   dfrd-bench bench startup
   dfrd-bench bench agreement
 """
@@ -51,7 +52,7 @@ def bench() -> None:
 
 
 dataset = click.option(
-    "--dataset", default="digits", show_default=True, metavar="digits|random", help="See docs/performance.md."
+    "--dataset", default="digits", show_default=True, metavar="digits|random|paper", help="See docs/performance.md."
 )
 batch_size = click.option("--batch-size", type=int, metavar="N", help="Images per batch; the preset's by default.")
 threads = click.option(
@@ -157,6 +158,42 @@ def attacks(
         speeds = f"plain {1 / row['plain_wall']:.3g}, ours {1 / row['ours_wall']:.3g} images per second"
         click.echo(f"{row['subject']}: {speeds}, differing verdicts {row['differing_verdicts']}")
     shared.write(target, case, {"attacks": rows, "images": images, "repetitions": repetitions})
+
+
+@bench.command(epilog=example("profile"))
+@dataset
+@options.device
+@options.precision
+@batch_size
+@threads
+@chosen_methods
+@click.option("--steps", default=10, show_default=True, type=click.IntRange(4), help="Of synthesis and of the student.")
+@as_json
+@options.quiet
+def profile(
+    dataset: str,
+    device: str,
+    precision: str,
+    batch_size: int | None,
+    threads: int | None,
+    methods: str | None,
+    steps: int,
+    target: Path | None,
+    quiet: bool,
+) -> None:
+    """See what bounds a step: launches, how long the device computes of the wall time, and on what."""
+    from tabulate import tabulate
+
+    case, names = shared.case(dataset, device, precision, batch_size, threads, target), shared.methods(methods)
+    from dfrd_bench.benchmarks.speed.profiling import profiled
+
+    rows: list[dict[str, Any]] = []
+    with shared.progress(quiet, "profile", len(names)) as advance:
+        for name in names:
+            rows += profiled(case, name, steps=steps)
+            advance()
+    click.echo(tabulate(rows, headers="keys", floatfmt=".3g"))
+    shared.write(target, case, {"profile": rows, "steps": steps})
 
 
 @bench.command(epilog=example("startup"))

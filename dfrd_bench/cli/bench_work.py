@@ -90,7 +90,7 @@ def write(target: Path | None, case: Case | None, content: dict[str, Any]) -> No
     device = torch.device("cpu") if case is None else case.device
     about: dict[str, Any] = {"machine": machine(device)}
     if case is not None:
-        about |= {"dataset": case.name, "precision": case.precision.name, "batch_size": case.budget()["batch_size"]}
+        about |= {"dataset": case.name, "precision": case.precision.name, "batch_size": case.images_per_batch}
     write_atomically(target, json.dumps({**about, **content}, indent=1).encode())
     click.echo(f"Wrote {target}.")
 

@@ -68,7 +68,9 @@ class Passes:
         """The totals so far; None where nothing is counted, or a part of the training went before without being counted."""
         if not self._known:
             return None
-        images = {f"{name}_{way}": number for name, tally in self._tallies.items() for way, number in asdict(tally).items()}
+        images = {
+            f"{name}_{way}": number for name, tally in self._tallies.items() for way, number in asdict(tally).items()
+        }
         return PassesRecord(student_steps=self._student_steps, **images)
 
     def state_dict(self) -> dict[str, Any] | None:

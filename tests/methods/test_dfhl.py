@@ -115,7 +115,7 @@ def test_labels_are_asked_for_on_the_examples_themselves() -> None:
         method.problem.teacher.register_forward_pre_hook(lambda _, inputs: asked.append(inputs[0])),
         method.student.register_forward_pre_hook(lambda m, inputs: taught.append(inputs[0]) if m.training else None),
     ]
-    method.distill(method.distillation_view(tiny.random_images(8)))
+    method.distill(tiny.random_images(8))
     for handle in handles:
         handle.remove()
     (image,), (lesson,) = asked, taught

@@ -52,9 +52,13 @@ class PlainStudent:
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.lr * (1 + math.cos(math.pi * share)) / 2
 
+    def distillation_view(self, images: Tensor) -> Tensor:
+        """What the student is shown."""
+        return images
+
     def distill(self, images: Tensor) -> float:
         """One step of the student on a batch [N, C, H, W]; returns the loss."""
-        x = images.detach().contiguous()
+        x = self.distillation_view(images.detach()).contiguous()
         self.student.train()
         with self.problem.autocast():
             with torch.no_grad():
@@ -125,7 +129,7 @@ class PlainPool(PlainStudent):
         losses = []
         for step in range(config.distillation_steps):
             images, _ = self.pool.draw(config.batch_size, self.rng)
-            losses.append(self.distill(self.distillation_view(images)))
+            losses.append(self.distill(images))
             self.progress("distill", step + 1, config.distillation_steps)
         return {"loss": sum(losses) / len(losses)}
 
