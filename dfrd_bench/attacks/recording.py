@@ -51,6 +51,47 @@ class _Recording:
         return {name: value.clone() for name, value in self.outputs.items()}
 
 
+class Recorder:
+    """What all recorded work of a training shares.
+
+    Args:
+        device: where it is done; it is recorded on a GPU only.
+        generator: what it draws from.
+        networks: whose passes are counted (`Tally`).
+        possible: False does all work as it is.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        *,
+        generator: torch.Generator | None = None,
+        networks: Iterable[nn.Module] = (),
+        possible: bool = True,
+    ) -> None:
+        self.device, self.generator, self.networks = device, generator, tuple(networks)
+        self.possible = possible and device.type == "cuda"
+        self.state = 0  # of the generator: what was recorded with another is not valid
+        self._saved: Any = None
+
+    def of(self, work: Work, leaves: Callable[[], Iterable[Tensor]] = tuple) -> Recorded:
+        """Work to be recorded; `leaves` are the tensors whose gradients it fills, asked for when it is."""
+        return Recorded(self, work, leaves)
+
+    def begin(self, graph: torch.cuda.CUDAGraph) -> None:
+        """A recording begins."""
+        if self.generator is not None:
+            self._saved = self.generator.clone_state()
+            graph.register_generator_state(self.generator)
+
+    def failed(self) -> None:
+        """It could not be recorded: the generator, which still waits for its end, is replaced by what it was."""
+        torch.cuda.synchronize(self.device)
+        if self.generator is not None:
+            self.generator.graphsafe_set_state(self._saved)
+        self.state += 1
+
+
 class Recorded:
     """Work of unchanging shape, done many times: on a GPU recorded at its third call and replayed from then on, else just done.
 
@@ -59,29 +100,17 @@ class Recorded:
     that waits for the GPU cannot be recorded; it is done as it is, with one line in the log.
 
     Args:
+        recorder: device, generator and networks.
         work: what is done; called with tensors of the same shapes each time.
-        device: where.
-        generator: what it draws from.
-        networks: whose passes are counted (`Tally`).
-        leaves: whose gradients it fills; asked when it is recorded.
-        possible: False does it as it is, always.
+        leaves: whose gradients it fills.
     """
 
-    def __init__(
-        self,
-        work: Work,
-        device: torch.device,
-        *,
-        generator: torch.Generator | None = None,
-        networks: Iterable[nn.Module] = (),
-        leaves: Callable[[], Iterable[Tensor]] = tuple,
-        possible: bool = True,
-    ) -> None:
-        self.work, self.device, self.generator = work, device, generator
-        self.networks, self.leaves = tuple(networks), leaves
-        self.possible = possible and device.type == "cuda"
+    def __init__(self, recorder: Recorder, work: Work, leaves: Callable[[], Iterable[Tensor]]) -> None:
+        self.recorder, self.work, self.leaves = recorder, work, leaves
+        self.refused = False
+        self.recording: _Recording | None = None
+        self._state = 0
         self._rehearsed = 0
-        self._recording: _Recording | None = None
         self._before: torch.cuda.CUDAGraph | None = None  # kept until the next is recorded: it holds their memory
         self._pool: Any = None
         self._stream: torch.cuda.Stream | None = None
@@ -89,47 +118,46 @@ class Recorded:
     def anew(self, work: Work, leaves: Callable[[], Iterable[Tensor]]) -> Recorded:
         """Other work of the same kind, as of a new generator, in the memory of what was recorded so far; returns itself."""
         self.work, self.leaves = work, leaves
-        if self._recording is not None:
-            self._before, self._recording = self._recording.graph, None
+        if self.recording is not None:
+            self._before, self.recording = self.recording.graph, None
         return self
 
     def __call__(self, *inputs: Tensor) -> Outputs:
         """Do the work."""
-        if not self.possible:
+        if self.refused or not self.recorder.possible:
             return self.work(*inputs)
-        if self._recording is None:
+        if self.recording is None or self._state != self.recorder.state:
             if self._rehearsed < REHEARSALS:
                 return self._rehearse(inputs)
-            self._record(inputs)
-            if self._recording is None:
+            self.recording = self._record(inputs)
+            if self.recording is None:
                 return self.work(*inputs)
-        return self._recording.replay(inputs)
+        return self.recording.replay(inputs)
 
     def _rehearse(self, inputs: tuple[Tensor, ...]) -> Outputs:
         """On the stream on which it will be recorded."""
+        device = self.recorder.device
         if self._stream is None:
-            self._stream, self._pool = torch.cuda.Stream(self.device), torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
+            self._stream, self._pool = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()  # type: ignore[no-untyped-call]
         self._rehearsed += 1
-        here = torch.cuda.current_stream(self.device)
+        here = torch.cuda.current_stream(device)
         self._stream.wait_stream(here)
         with torch.cuda.stream(self._stream):
             outputs = self.work(*inputs)
         here.wait_stream(self._stream)
         return outputs
 
-    def _record(self, inputs: tuple[Tensor, ...]) -> None:
-        """Nothing is computed meanwhile. Where it fails, it is not tried again."""
-        graph, saved = torch.cuda.CUDAGraph(), None
-        if self.generator is not None:
-            saved = self.generator.clone_state()
-            graph.register_generator_state(self.generator)
+    def _record(self, inputs: tuple[Tensor, ...]) -> _Recording | None:
+        """Nothing is computed meanwhile. Where it fails, None, and it is not tried again."""
+        graph = torch.cuda.CUDAGraph()
         places = tuple(x.detach().clone() for x in inputs)
-        before = [copy.copy(tally_of(network)) for network in self.networks]
+        before = [copy.copy(tally_of(network)) for network in self.recorder.networks]
         leaves = list(self.leaves())
         for leaf in leaves:
             leaf.grad = None
-        torch.cuda.synchronize(self.device)
+        torch.cuda.synchronize(self.recorder.device)
         try:
+            self.recorder.begin(graph)
             with torch.cuda.stream(self._stream):
                 graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
                 try:
@@ -137,22 +165,20 @@ class Recorded:
                 finally:
                     graph.capture_end()
         except Exception as error:  # of many types, by whatever waits for the GPU
-            self.possible = False
-            torch.cuda.synchronize(self.device)
-            if self.generator is not None and saved is not None:
-                self.generator.graphsafe_set_state(saved)
+            self.refused = True
+            self.recorder.failed()
             self._passed_since(before)
             reason = " ".join(str(error).split())[:160]
             log.warning("Steps are not replayed as a CUDA graph, which costs time and nothing else: %s", reason)
-            return
+            return None
+        self._before, self._state = None, self.recorder.state
         gradients = [(leaf, leaf.grad) for leaf in leaves if leaf.grad is not None]
-        self._recording = _Recording(graph, places, outputs, gradients, self._passed_since(before))
-        self._before = None
+        return _Recording(graph, places, outputs, gradients, self._passed_since(before))
 
     def _passed_since(self, before: list[Tally]) -> list[tuple[nn.Module, int, int]]:
         """Images that went through each network while it was recorded, which is taken back: nothing was computed."""
         passed = []
-        for network, old in zip(self.networks, before, strict=True):
+        for network, old in zip(self.recorder.networks, before, strict=True):
             tally = tally_of(network)
             passed.append((network, tally.forward - old.forward, tally.backward - old.backward))
             tally.forward, tally.backward = old.forward, old.backward

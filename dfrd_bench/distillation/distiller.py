@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
 
-from dfrd_bench.attacks.recording import Recorded, Work
+from dfrd_bench.attacks.recording import Recorder
 from dfrd_bench.distillation.adversaries import DivergenceAdversary, Start
 from dfrd_bench.distillation.augmentation import augment
 from dfrd_bench.distillation.conversion import Distillation, PlainDistillation, RobustDistillation
@@ -82,7 +82,10 @@ class Distiller(Method):
         )
         self.losses = FiniteLosses()
         self.distillation = self.make_distillation()
-        self.lesson = self.recorded(self.gradients, self.student.parameters)
+        self.recorder = Recorder(
+            problem.device, generator=self.rng, networks=(problem.teacher, problem.student), possible=self.replays
+        )
+        self.lesson = self.recorder.of(self.gradients, self.student.parameters)
 
     def make_distillation(self) -> Distillation:
         """How the student learns from a batch: RSLAD on its own adversarial examples, or plainly without the conversion."""
@@ -144,18 +147,6 @@ class Distiller(Method):
             terms = self.distillation(self.student, x, teacher_logits, self.rng)
         self.optimiser.zero_grad(set_to_none=True)
         return backward(terms)
-
-    def recorded(self, work: Work, leaves: Callable[[], Iterable[Tensor]]) -> Recorded:
-        """Work that is done at every step, replayed on a GPU; `leaves` are what its gradients are for."""
-        problem = self.problem
-        return Recorded(
-            work,
-            problem.device,
-            generator=self.rng,
-            networks=(problem.teacher, problem.student),
-            leaves=leaves,
-            possible=self.replays,
-        )
 
 
 class Averages:

@@ -64,7 +64,7 @@ class PoolDistiller(Distiller):
             self.cautions = (f"the student learns in the last of {epochs} epochs only: warmup_epochs is {warmup}",)
         capacity = epochs * self.synthesis.synthesis_rounds * self.synthesis.batch_size
         self.pool = SyntheticPool(capacity, problem.shape, problem.device)
-        self.inversion_step = self.recorded(dict, tuple)
+        self.inversion_step = self.recorder.of(dict)
 
     @abstractmethod
     def canvas(self, labels: Tensor) -> Canvas:

@@ -67,7 +67,7 @@ class ZSKT(Distiller):
         if problem.num_classes >= MANY_CLASSES:
             self.cautions = (f"ZSKT barely learns with {problem.num_classes} classes (FERD, A.5)",)
         self.generator_optimiser = torch.optim.Adam(self.generator.parameters(), lr=c.generator_lr)
-        self.belief_matching = self.recorded(self.disagreement, self.generator.parameters)
+        self.belief_matching = self.recorder.of(self.disagreement, self.generator.parameters)
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Rounds of n_G generator steps and n_S student steps on fresh images, until the student's steps are used up."""
