@@ -13,6 +13,42 @@ from torch.nn import functional as F
 from dfrd_bench.attacks.tally import COUNT
 
 
+class Casts:
+    """Frozen tensors in the number formats in which they are asked for, cast once and not at every pass.
+
+    Args:
+        tensors: gives them as they are now.
+    """
+
+    def __init__(self, tensors: Callable[[], tuple[Tensor | None, ...]]) -> None:
+        self._tensors = tensors
+        self._made: dict[tuple[torch.dtype, torch.device], tuple[Tensor | None, ...]] = {}
+
+    def to(self, dtype: torch.dtype) -> tuple[Tensor | None, ...]:
+        """Those tensors in a format."""
+        present = self._tensors()
+        first = next(tensor for tensor in present if tensor is not None)
+        if first.dtype == dtype:
+            return present
+        if torch.compiler.is_compiling():
+            return _cast(present, dtype)
+        key = dtype, first.device
+        if key not in self._made:
+            self._made[key] = _cast(present, dtype)
+        return self._made[key]
+
+    def refresh(self) -> None:
+        """Take the tensors in again, in place."""
+        for made in self._made.values():
+            for mine, value in zip(made, self._tensors(), strict=True):
+                if mine is not None and value is not None:
+                    mine.copy_(value)
+
+
+def _cast(tensors: tuple[Tensor | None, ...], dtype: torch.dtype) -> tuple[Tensor | None, ...]:
+    return tuple(None if tensor is None else tensor.to(dtype) for tensor in tensors)
+
+
 class FrozenBatchNorm2d(nn.BatchNorm2d):
     """BatchNorm as the scale and the shift that it is in eval mode: going back through it is one multiplication.
 
@@ -30,19 +66,25 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
         self.train(norm.training)
         for name, value in zip(("scale", "shift"), scale_and_shift(norm), strict=True):
             self.register_buffer(name, value[:, None, None], persistent=False)
+        self._casts = Casts(self._frozen)
+
+    def _frozen(self) -> tuple[Tensor, Tensor]:
+        return self.shift, self.scale
 
     @torch.no_grad()
     def refresh(self) -> None:
         """Take in the weights and statistics as they are now."""
         for mine, value in zip((self.scale, self.shift), scale_and_shift(self), strict=True):
             mine.copy_(value[:, None, None])
+        self._casts.refresh()
 
     def forward(self, input: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C, H, W]; in training mode as any BatchNorm."""
         if self.training:
             trained: Tensor = super().forward(input)
             return trained
-        return torch.addcmul(self.shift.to(input.dtype), input, self.scale.to(input.dtype))
+        shift, scale = cast(tuple[Tensor, Tensor], self._casts.to(input.dtype))
+        return torch.addcmul(shift, input, scale)
 
 
 class FoldedConv2d(nn.Module):
@@ -65,7 +107,11 @@ class FoldedConv2d(nn.Module):
         self.register_buffer("weight", torch.empty_like(conv.weight))
         has_bias = norm is not None or conv.bias is not None
         self.register_buffer("bias", conv.weight.detach().new_empty(conv.out_channels) if has_bias else None)
+        self._casts = Casts(self._frozen)
         self.refresh()
+
+    def _frozen(self) -> tuple[Tensor, Tensor | None]:
+        return self.weight, self.bias
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -79,13 +125,16 @@ class FoldedConv2d(nn.Module):
         self.weight.copy_(weight)
         if self.bias is not None:
             self.bias.copy_(cast(Tensor, bias))
+        self._casts.refresh()
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, C, H, W] -> [N, C', H', W']."""
-        conv = self._layers[0]
+        conv, kind = self._layers[0], x.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.weight.dtype
+        weight, bias = self._casts.to(dtype)
         if self.subsample is None:
-            return cast(Tensor, conv._conv_forward(x, self.weight, self.bias))
-        return F.conv2d(F.avg_pool2d(x, 1, self.subsample), self.weight, self.bias, groups=conv.groups)
+            return cast(Tensor, conv._conv_forward(x, cast(Tensor, weight), bias))
+        return F.conv2d(F.avg_pool2d(x, 1, self.subsample), cast(Tensor, weight), bias, groups=conv.groups)
 
 
 class Folded(nn.Module):
@@ -93,12 +142,13 @@ class Folded(nn.Module):
 
     Args:
         model: the network, in eval mode. It is neither changed nor copied: layers that stay as they are, are shared.
+        cast_once: it will be asked under autocast, so convolutions that stay as they are keep their weights cast as well.
 
     Raises:
         Exception: torch.fx cannot trace it; of any type.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, cast_once: bool = False) -> None:
         super().__init__()
         self._source = (model,)  # as above
         self.graph = fx.GraphModule(model, LeafTracer().trace(model))
@@ -110,7 +160,7 @@ class Folded(nn.Module):
             layer = layers[str(node.target)]
             if normalises(layer):
                 self._fold(node, layer, layers, uses)
-            elif type(layer) is nn.Conv2d and _subsamples(layer):
+            elif type(layer) is nn.Conv2d and (_subsamples(layer) or cast_once):
                 self._put(node, FoldedConv2d(layer, None))
         self.graph.recompile()
         self.graph.delete_all_unused_submodules()

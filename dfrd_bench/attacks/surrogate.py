@@ -92,8 +92,10 @@ class StandIns:
             example: images [N, C, H, W] to check the agreement on, when the network is met for the first time.
         """
         if model not in self._copies:
-            with torch.autocast(example.device.type, enabled=False):
-                self._copies[model] = folded = _agreeing(model, example[:GRADIENTS].float())
+            kind = example.device.type
+            autocast = torch.is_autocast_enabled(kind)
+            with torch.autocast(kind, enabled=False):
+                self._copies[model] = folded = _agreeing(model, example[:GRADIENTS].float(), cast_once=autocast)
             if folded is not None and getattr(model, "_compiled_call_impl", None) is not None:
                 folded.graph.compile()  # as the network was
         folded = self._copies[model]
@@ -103,9 +105,9 @@ class StandIns:
         return folded
 
 
-def _agreeing(model: nn.Module, example: Tensor) -> Folded | None:
+def _agreeing(model: nn.Module, example: Tensor, *, cast_once: bool) -> Folded | None:
     try:
-        folded = Folded(model)
+        folded = Folded(model, cast_once=cast_once)
         # a copy is asked, and the graph alone: these are no passes of the training
         return folded if Behaviour(copy.deepcopy(model), example).shared_by(folded.graph) else None
     except Exception:  # a network that cannot be traced, or copied, fails in any way it likes

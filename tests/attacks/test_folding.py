@@ -143,3 +143,25 @@ class TestStandIns:
         model = StraightThrough().eval()
         stand_in = StandIns().of(model, X)
         torch.testing.assert_close(gradient(stand_in, X), gradient(model, X), atol=1e-5, rtol=1e-4)
+
+
+def test_under_autocast_weights_are_cast_once_and_follow_a_refresh() -> None:
+    torch.manual_seed(0)
+    network = tiny.wide_resnet(channels=3)
+    folded = Folded(network, cast_once=True)
+    x = tiny.random_images(4, (3, 8, 8))
+    with torch.no_grad():
+        for _ in range(2):
+            with torch.autocast("cpu", torch.bfloat16):
+                found, expected = folded(x).float(), network(x).float()
+            assert (found - expected).abs().max() < 0.05 * expected.abs().max()
+            for parameter in network.parameters():
+                parameter.mul_(1.1)
+            folded.refresh()
+
+
+def test_casting_once_gives_what_autocast_gives_bit_for_bit() -> None:
+    network = tiny.wide_resnet(channels=3)
+    x = tiny.random_images(4, (3, 8, 8))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(Folded(network, cast_once=True)(x), Folded(network)(x))
