@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dfrd_bench.attacks.folding import Folded
+from dfrd_bench.attacks.replays import Replays
 
 AGREEMENT = 1e-3  # largest difference of two logits, as a share of the largest logit, that rounding may make
 GRADIENTS = 4  # images whose gradients are compared
@@ -48,9 +49,10 @@ class Surrogate(nn.Module):
         self.reduced, self.on_call = reduced, on_call
         expected = Behaviour(model, example)
         self.deterministic = expected.answered_by(model)
-        self.queried = self.differentiable = _folded(model, expected)
-        if fused and example.device.type == "cpu":
-            self.queried = _fused(self.queried, expected)
+        folded = _folded(model, expected)
+        self.differentiable = Replays(folded)
+        on_cpu = fused and example.device.type == "cpu"
+        self.queried = _fused(folded, expected) if on_cpu else self.differentiable
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:

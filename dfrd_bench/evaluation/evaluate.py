@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dfrd_bench.attacks.projected_gradient import ProjectedGradient
+from dfrd_bench.attacks.replays import Replays
 from dfrd_bench.attacks.verdict import AttackWarning, judge
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.summary import attack_record, evaluation_record
@@ -100,13 +102,15 @@ def predict_under_attack(
 
     def under_attack(x: Tensor, y: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
         """The verdict on a batch; on its halves where memory runs out."""
-        perturb = partial(attack, model, threat=threat, indices=indices, seed=seed)
+        perturb = partial(attack, asked, threat=threat, indices=indices, seed=seed)
         if (judged := judge(perturb, model, x, y)) is not None:
             return judged.classes, judged.without
         parts = slice(0, len(y) // 2), slice(len(y) // 2, None)
         halves = [under_attack(x[part], y[part], indices[part]) for part in parts]
         return torch.cat([half[0] for half in halves]), torch.cat([half[1] for half in halves])
 
+    ours = isinstance(attack, ProjectedGradient)  # others may ask twice before they take a gradient
+    asked = Replays(model) if ours and device.type == "cuda" else model
     predictions = torch.empty_like(images.labels)
     hits = unpredicted = 0
     for start, x, y in images.batches(batch_size, device):
