@@ -18,7 +18,7 @@ class Stopped:
 
     Attributes:
         inside: of each image the last iterate that is still classified correctly, [N, C, H, W]; its start where none is.
-        outside: the iterate some steps after the first that is not; the last one where all are.
+        outside: an iterate that is not, after some such; the last one where there are too few.
         withstood: see `Attacked`.
     """
 
@@ -29,7 +29,7 @@ class Stopped:
 
 @dataclass(frozen=True)
 class StoppedAttack:
-    """An attack whose path is left twice: before it crosses the boundary, and `beyond` steps after the first iterate across.
+    """An attack whose path is left twice: before it crosses the boundary, and where `beyond` iterates across were passed.
 
     One more pass than the attack itself sees whether the last iterate is across.
 
@@ -57,7 +57,7 @@ class _Path:
 
     inside: Tensor
     outside: Tensor
-    across: Tensor  # iterates since the first that is classified wrongly, that one included, [N]
+    across: Tensor  # how many iterates were classified wrongly so far, [N]
 
     def __init__(self, beyond: int) -> None:
         self.beyond = beyond
@@ -67,6 +67,6 @@ class _Path:
         if not self.begun:
             self.inside = self.outside = images.clone()
             self.across, self.begun = torch.zeros(len(images), dtype=torch.long, device=images.device), True
-        self.across = torch.where(right & (self.across == 0), 0, self.across + 1)
+        self.outside = torch.where((self.across <= self.beyond)[:, None, None, None], images, self.outside)
+        self.across = self.across + ~right
         self.inside = torch.where((self.across == 0)[:, None, None, None], images, self.inside)
-        self.outside = torch.where((self.across <= self.beyond + 1)[:, None, None, None], images, self.outside)

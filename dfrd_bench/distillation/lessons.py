@@ -50,13 +50,13 @@ class PerImage:
     Attributes:
         terms: named losses [N], already weighted by the method's own constants.
         withstood: see `Attacked`; None for a lesson without an attack.
-        robust: whether the student's pass of the loss put each adversarial image into its class, [N] bool; None where no
+        adversarial: the student's logits on the adversarial images in the pass of the loss, detached, [N, K]; None where no
             method asks.
     """
 
     terms: dict[str, Tensor] = field(default_factory=dict)
     withstood: Tensor | None = None
-    robust: Tensor | None = None
+    adversarial: Tensor | None = None
 
 
 class Lesson(Protocol):

@@ -14,20 +14,21 @@ class ClassTally(Resumable):
     Args:
         num_classes: K.
         device: where labels are.
+        numbers: M, how many an image has.
     """
 
-    def __init__(self, num_classes: int, device: torch.device) -> None:
-        self.means = torch.zeros(num_classes, dtype=torch.float64, device=device)
+    def __init__(self, num_classes: int, device: torch.device, numbers: int = 1) -> None:
+        self.means = torch.zeros(num_classes, numbers, dtype=torch.float64, device=device)
         self.total = torch.zeros_like(self.means)
-        self.count = torch.zeros_like(self.means)
+        self.count = torch.zeros(num_classes, 1, dtype=torch.float64, device=device)
 
     def add(self, labels: Tensor, values: Tensor) -> None:
-        """A batch: classes [N] and numbers [N]."""
+        """A batch: classes [N] and numbers [N, M]."""
         self.total.index_add_(0, labels, values.double())
-        self.count.index_add_(0, labels, torch.ones_like(values, dtype=torch.float64))
+        self.count.index_add_(0, labels, torch.ones_like(values[:, :1], dtype=torch.float64))
 
     def finish(self) -> Tensor:
-        """The means [K] of what was added since the last time."""
+        """The means [K, M] of what was added since the last time."""
         self.means = torch.where(self.count > 0, self.total / self.count.clamp(min=1), self.means)
         self.total, self.count = torch.zeros_like(self.total), torch.zeros_like(self.count)
         return self.means

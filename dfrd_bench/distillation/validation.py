@@ -79,10 +79,3 @@ def class_accuracies(logits: Tensor, labels: Tensor) -> Tensor:
     right = (logits.argmax(dim=1) == labels).double()
     total = torch.zeros(logits.shape[1], dtype=torch.float64, device=logits.device).index_add_(0, labels, right)
     return total / torch.bincount(labels, minlength=logits.shape[1])
-
-
-def class_predictions(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean prediction on each class, in float64: logits [N, K], labels [N] -> M [K, K], M_ij the probability of j on class i."""
-    probabilities, k = logits.double().softmax(dim=1), logits.shape[1]
-    total = torch.zeros(k, k, dtype=torch.float64, device=logits.device).index_add_(0, labels, probabilities)
-    return total / torch.bincount(labels, minlength=k)[:, None]

@@ -25,7 +25,7 @@ class BATConfig(AttackedConfig):
     decay_at: Shares = param((0.375, 0.45, 0.5), "after which shares of the epochs lr falls: 75, 90, 100", RELEASED)
     robust_weight: float = param(6.0, "weight of the KL between clean image and the one beyond", RELEASED, ge=0)
     uniform_weight: float = param(1.0, "weight of both KLs to the uniform prediction", RELEASED, ge=0)
-    beyond: int = param(1, "τ: steps beyond the first misclassified iterate", RELEASED, ge=0)
+    beyond: int = param(1, "τ: misclassified iterates that are passed over", RELEASED, ge=0)
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class BATLesson:
     uniform_weight: float = 1.0
 
     def __call__(self, student: nn.Module, batch: Batch, generator: torch.Generator) -> PerImage:
-        """Attack, then the passes of x̂, x and x̌."""
+        """Attack, then the passes of x̂, x̌ and x."""
         stopped, precision = self.attack(student, batch, generator), self.attack.attack.problem.precision
         inside = precision.logits(student, stopped.inside)
-        clean = precision.logits(student, batch.x)
         outside = precision.logits(student, stopped.outside)
+        clean = precision.logits(student, batch.x)
         terms = {
             "inside": cross_entropy(inside, batch.labels),
             "robust": self.robust_weight * kl_per_image(clean, outside),

@@ -12,7 +12,7 @@ from dfrd_bench.distillation.inner_attack import Away, InnerAttack
 from dfrd_bench.distillation.learner import Shares
 from dfrd_bench.distillation.lessons import Batch, Lesson, PerImage
 from dfrd_bench.distillation.margins import ClassMargins
-from dfrd_bench.distillation.validation import attacked_logits, class_predictions
+from dfrd_bench.distillation.tally import ClassTally
 from dfrd_bench.method import MethodConfig, Reference, param
 from dfrd_bench.problem import Problem
 
@@ -79,8 +79,8 @@ class DAFA(TRADES):
     reference = Reference("DAFA: Distance-Aware Fair Adversarial Training", "ICLR 2024", "arXiv:2401.12532")
 
     def __init__(self, problem: Problem, config: MethodConfig) -> None:
-        self.margins = ClassMargins(problem.num_classes, problem.device)
-        self.measuring = torch.Generator(problem.device).manual_seed(problem.seed)
+        k, device = problem.num_classes, problem.device
+        self.margins, self.predictions = ClassMargins(k, device), ClassTally(k, device, numbers=k)
         super().__init__(problem, config)
 
     def attack(self, away: Away) -> InnerAttack:
@@ -91,15 +91,18 @@ class DAFA(TRADES):
         """TRADES's, weighted."""
         return DAFALesson(super().make_lesson(), self.margins)
 
+    def observe(self, labels: Tensor, found: PerImage) -> None:
+        """What each class is taken for under attack, in the pass of the loss."""
+        super().observe(labels, found)
+        assert found.adversarial is not None, "TRADES's lesson has them"
+        self.predictions.add(labels, found.adversarial.softmax(dim=1))
+
     def train_epoch(self, epoch: int) -> dict[str, float]:
-        """One pass over the training images; the last of the warm-up is followed by the measurement of W on them."""
+        """One pass over the training images; after the last of the warm-up W is made of its predictions."""
         c = cast(DAFAConfig, self.config)
         numbers = {**super().train_epoch(epoch), **self.margins.numbers()}
+        predictions = self.predictions.finish()
         if epoch + 1 == round(c.warmup * c.epochs):
-            problem, attack = self.problem, replace(self.attack("clean"), margins=None, mode="eval")
-            logits = attacked_logits(
-                self.student, problem, attack, self.measuring, batch_size=c.batch_size, progress=self.progress
-            )
-            weights = distance_aware_weights(class_predictions(logits, problem.labels), c.strength)
+            weights = distance_aware_weights(predictions, c.strength)
             self.margins.set(weights, weights)
         return numbers

@@ -10,7 +10,7 @@ import tiny
 import torch
 from torch import Tensor, nn
 
-from dfrd_bench.distillation.early_stopping import Stopped, StoppedAttack
+from dfrd_bench.distillation.early_stopping import Stopped, StoppedAttack, _Path
 from dfrd_bench.distillation.inner_attack import InnerAttack
 from dfrd_bench.distillation.lessons import Batch
 from dfrd_bench.problem import Precision, ThreatModel
@@ -65,6 +65,14 @@ def test_an_image_across_only_after_the_last_step_is_not_taken_for_one_inside(mo
     found = stopped(monkeypatch, steps=1, margins=np.array([0.02, 0.3]))
     np.testing.assert_allclose(pixels(found.inside), [0.02, 0.25], atol=1e-6)
     np.testing.assert_allclose(pixels(found.outside), [-0.03, 0.25], atol=1e-6)
+
+
+def test_one_that_comes_back_is_left_where_it_is_wrong_again() -> None:
+    """Wrong at the second and fourth iterate only: inside is the first, outside the fourth."""
+    path = _Path(1)
+    for place, right in enumerate((True, False, True, False, True)):
+        path(torch.full((1, 1, 1, 1), float(place)), torch.tensor([right]))
+    assert (path.inside.item(), path.outside.item()) == (0.0, 3.0)
 
 
 def test_counts_the_steps_withstood_as_the_attack_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,7 +223,8 @@ class TestCFA:
         again: Any = made("cfa-ard", batch_size=24)
         images, labels = next(iter(again.draw()))
         found = again.lesson(again.student.train(), again_batch(again, images, labels), again.rng)
-        shares = [found.robust[labels == k].double().mean().item() for k in range(4)]
+        right = found.adversarial.argmax(dim=1) == labels
+        shares = [right[labels == k].double().mean().item() for k in range(4)]
         numbers = method.train_epoch(0)
         assert [numbers[f"robust/{k}"] for k in range(4)] == pytest.approx(shares)
 
@@ -283,6 +284,15 @@ class TestDAFA:
         assert len(set(eps[2])) > 1
         assert sum(eps[2]) == pytest.approx(4, abs=1e-5)
         assert torch.equal(method.margins.radii, method.margins.steps)
+
+    def test_come_from_the_predictions_of_the_warm_ups_last_epoch(self) -> None:
+        method: Any = made("dafa", warmup=1 / EPOCHS, batch_size=24)
+        again: Any = made("dafa", batch_size=24)
+        images, labels = next(iter(again.draw()))
+        logits = again.lesson(again.student.train(), Batch(images, labels), again.rng).adversarial
+        mean = torch.stack([logits[labels == k].softmax(dim=1).double().mean(dim=0) for k in range(4)])
+        method.train_epoch(0)
+        torch.testing.assert_close(method.margins.radii, distance_aware_weights(mean, 1.0).float())
 
     def test_weigh_the_natural_term_only(self) -> None:
         method, alike = made("dafa"), made("dafa")
