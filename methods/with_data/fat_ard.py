@@ -57,8 +57,8 @@ def class_variance(losses: Tensor, labels: Tensor, num_classes: int, over: Varia
             entries, in which absent classes, and those that do not exist, count as 0.
     """
     slots = max(SLOTS, num_classes) if over == "released" else num_classes
-    count = torch.bincount(labels, minlength=slots)
+    count = torch.zeros(slots, device=losses.device).index_add(0, labels, torch.ones_like(losses))
     means = torch.zeros(slots, device=losses.device).index_add(0, labels, losses) / count.clamp(min=1)
-    if over == "present":
-        means = means[count > 0]
-    return means.var() if len(means) > 1 else torch.zeros((), device=losses.device)
+    counted = (count > 0).float() if over == "present" else torch.ones_like(count)  # no choice that waits for a GPU
+    mean = (counted * means).sum() / counted.sum()
+    return (counted * (means - mean).square()).sum() / (counted.sum() - 1).clamp(min=1)
