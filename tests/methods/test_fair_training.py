@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import pytest
-import tiny
 import torch
-from dfrd_bench.methods.with_data.bat import BATLesson, kl_to_uniform
-from dfrd_bench.methods.with_data.dafa import distance_aware_weights
 from dfrd_bench.methods.with_data.fat_ard import class_variance
-from scipy.special import log_softmax, softmax
-from scipy.stats import entropy
+from learners import EPOCHS, Learner, equal, made, task, trained
 
-from dfrd_bench.distillation.early_stopping import Stopped, StoppedAttack
-from dfrd_bench.distillation.inner_attack import InnerAttack
-from dfrd_bench.distillation.learner import Learner
 from dfrd_bench.distillation.lessons import Batch
 from dfrd_bench.distillation.validation import held_out
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.problem import Problem, TrainingProblem
+from dfrd_bench.problem import TrainingProblem
 from dfrd_bench.registry import METHODS
 from dfrd_bench.runs.preparation import prepare
 from dfrd_bench.runs.rehearsal import rehearse, shortened_split
 from dfrd_bench.runs.request import Request
-from dfrd_bench.testing import problem_for, tiny_config
+from dfrd_bench.testing import problem_for
 
 ARD_LIKE = ("gair-ard", "frl-ard", "fat-ard", "cfa-ard")
 HELD_OUT = ("frl-ard", "cfa-ard")
@@ -44,28 +37,6 @@ OFF: dict[str, list[dict[str, Any]]] = {
     "fat-ard": [{"variance_weight": 0.0}],
     "cfa-ard": [{"margins": False, "average": False}, {"begin": 1, "average": False}, {"begin": 1, "threshold": 1.0}],
 }
-EPOCHS = 3
-
-
-def task(name: str) -> Problem:
-    return problem_for(METHODS.get(name), (1, 8, 8), 4, images=24)
-
-
-def made(name: str, problem: Problem | None = None, **settings: Any) -> Learner:
-    method = METHODS.get(name)
-    learner: Learner = method(problem or task(name), tiny_config(method, {"epochs": EPOCHS, **settings}))
-    return learner
-
-
-def trained(learner: Learner, first: int = 0, last: int = EPOCHS) -> Learner:
-    for epoch in range(first, last):
-        learner.train_epoch(epoch)
-    return learner
-
-
-def equal(one: Learner, other: Learner) -> bool:
-    theirs = other.student.state_dict()
-    return all(torch.equal(value, theirs[name]) for name, value in one.student.state_dict().items())
 
 
 def plain_ard(name: str) -> Learner:
@@ -82,14 +53,6 @@ class TestSwitchedOff:
     @pytest.mark.parametrize("name", ARD_LIKE)
     def test_and_on_it_is_not(self, name: str) -> None:
         assert not equal(trained(made(name, **ON[name])), plain_ard(name))
-
-    @pytest.mark.parametrize("settings", [{"strength": 0.0}, {"warmup": 1.0}])
-    def test_dafa_is_trades_with_its_optimiser(self, settings: dict[str, Any]) -> None:
-        dafa = trained(made("dafa", **settings))
-        c = dafa.recipe
-        same = {"nesterov": c.nesterov, "weight_decay": c.weight_decay, "decay_at": c.decay_at}
-        assert equal(dafa, trained(made("trades", **same)))
-        assert not equal(dafa, trained(made("dafa", warmup=1 / EPOCHS)))
 
 
 @pytest.mark.parametrize(
@@ -262,89 +225,3 @@ def again_batch(method: Any, images: torch.Tensor, labels: torch.Tensor) -> Batc
     x = method.problem.precision.images(images)
     with torch.no_grad():
         return Batch(x, labels, method.problem.precision.logits(method.problem.teacher, x))
-
-
-class TestDAFA:
-    M = torch.tensor([[0.5, 0.4, 0.1], [0.2, 0.7, 0.1], [0.1, 0.1, 0.8]])
-
-    @pytest.mark.parametrize(("strength", "expected"), [(1.0, [1.36, 0.8, 0.84]), (1.5, [1.54, 0.7, 0.76])])
-    def test_weights_by_hand(self, strength: float, expected: list[float]) -> None:
-        """W₀ = 1 + 0.4·0.7 + 0.1·0.8, W₁ = 1 − 0.4·0.7 + 0.1·0.8, W₂ = 1 − 0.1·0.8 − 0.1·0.8 at λ = 1."""
-        assert distance_aware_weights(self.M, strength).tolist() == pytest.approx(expected)
-
-    def test_weights_are_only_moved_between_classes_and_never_negative(self) -> None:
-        predictions = torch.rand(8, 8, generator=torch.Generator().manual_seed(0)).double().softmax(dim=1)
-        assert distance_aware_weights(predictions, 1.0).sum() == pytest.approx(8)
-        assert distance_aware_weights(predictions, 100.0).min() == 0
-
-    def test_are_measured_once_at_the_end_of_the_warm_up(self) -> None:
-        method: Any = made("dafa", warmup=2 / EPOCHS)
-        eps = [[numbers[f"eps/{k}"] for k in range(4)] for numbers in map(method.train_epoch, range(EPOCHS))]
-        assert eps[0] == eps[1] == [1.0] * 4
-        assert len(set(eps[2])) > 1
-        assert sum(eps[2]) == pytest.approx(4, abs=1e-5)
-        assert torch.equal(method.margins.radii, method.margins.steps)
-
-    def test_come_from_the_predictions_of_the_warm_ups_last_epoch(self) -> None:
-        method: Any = made("dafa", warmup=1 / EPOCHS, batch_size=24)
-        again: Any = made("dafa", batch_size=24)
-        images, labels = next(iter(again.draw()))
-        logits = again.lesson(again.student.train(), Batch(images, labels), again.rng).adversarial
-        mean = torch.stack([logits[labels == k].softmax(dim=1).double().mean(dim=0) for k in range(4)])
-        method.train_epoch(0)
-        torch.testing.assert_close(method.margins.radii, distance_aware_weights(mean, 1.0).float())
-
-    def test_weigh_the_natural_term_only(self) -> None:
-        method, alike = made("dafa"), made("dafa")
-        cast(Any, method).margins.radii = torch.tensor([2.0, 1.0, 0.0, 1.0])
-        assert cast(Any, method).lesson.lesson.attack.margins is cast(Any, method).margins
-        images, labels = next(iter(method.draw()))
-        images = 0 * images + 0.5
-        fixed = replace(cast(Any, method).lesson, lesson=cast(Any, alike).lesson.lesson)  # attack with equal margins
-        batch = Batch(images, labels)
-        plain = fixed.lesson(alike.student.eval(), batch, torch.Generator().manual_seed(0)).terms
-        found = fixed(alike.student, batch, torch.Generator().manual_seed(0)).terms
-        weights = torch.tensor([2.0, 1.0, 0.0, 1.0])[labels]
-        torch.testing.assert_close(found["natural"], weights * plain["natural"])
-        torch.testing.assert_close(found["robust"], plain["robust"])
-
-    def test_a_hundred_classes_have_the_papers_strength(self) -> None:
-        config = METHODS.get("dafa").Config
-        assert (config().strength, config.for_classes(10), config.for_classes(100)) == (1.0, {}, {"strength": 1.5})
-
-
-@dataclass
-class Fixed:
-    """In place of an attack: the negative inside, the square outside."""
-
-    attack: InnerAttack
-
-    def __call__(self, student: Any, batch: Batch, generator: torch.Generator) -> Stopped:
-        return Stopped(1 - batch.x, batch.x**2, torch.zeros(len(batch.x)))
-
-
-class TestBAT:
-    def test_loss_is_its_formula(self) -> None:
-        problem, x, labels = tiny.problem(), tiny.random_images(6), torch.arange(6) % 4
-        student = tiny.SmallConv(num_classes=4, seed=1)
-        fixed = cast(StoppedAttack, Fixed(InnerAttack(problem=problem, away="clean")))
-        found = BATLesson(fixed)(student, Batch(x, labels), torch.Generator())
-        with torch.no_grad():
-            inside, clean, outside = (student(images).double().numpy() for images in (1 - x, x, x**2))
-        uniform = np.full(4, 0.25)
-        expected = (
-            -log_softmax(inside, axis=1)[np.arange(6), labels]
-            + 6 * entropy(softmax(clean, axis=1), softmax(outside, axis=1), axis=1)
-            + entropy(softmax(inside, axis=1), uniform, axis=1)
-            + entropy(softmax(outside, axis=1), uniform, axis=1)
-        )
-        np.testing.assert_allclose(sum(found.terms.values()).detach(), expected, rtol=1e-4)  # type: ignore[union-attr]
-
-    def test_uniform_predictions_cost_nothing(self) -> None:
-        assert kl_to_uniform(torch.zeros(2, 5)).abs().max() < 1e-6
-        assert kl_to_uniform(torch.tensor([[1e3, 0.0]])).item() == pytest.approx(np.log(2))
-
-    def test_without_uniform_terms_and_beyond_nothing_else_is_asked(self) -> None:
-        numbers = made("bat", uniform_weight=0.0, robust_weight=0.0).train_epoch(0)
-        assert numbers["loss"] == pytest.approx(numbers["loss_inside"])
-        assert numbers["loss_uniform"] == numbers["loss_robust"] == 0
