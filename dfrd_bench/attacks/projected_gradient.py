@@ -19,7 +19,7 @@ Objective = Callable[[Tensor], Tensor]
 """Images [N, C, H, W] -> one value per image [N], to be increased."""
 
 
-def project(x_adv: Tensor, x: Tensor, eps: float) -> Tensor:
+def project(x_adv: Tensor, x: Tensor, eps: float | Tensor) -> Tensor:
     """The nearest images to `x_adv` within eps of `x` (L∞) and within [0, 1]."""
     return torch.clamp(torch.minimum(torch.maximum(x_adv, x - eps), x + eps), 0, 1)
 
@@ -28,8 +28,8 @@ def ascend(
     objective: Objective,
     x: Tensor,
     *,
-    eps: float,
-    step: float,
+    eps: float | Tensor,
+    step: float | Tensor,
     steps: int,
     start: Tensor | None = None,
 ) -> Tensor:
@@ -38,8 +38,8 @@ def ascend(
     Args:
         objective: one value per image, to be increased; differentiable in the images.
         x: clean images [N, C, H, W], the ball's centres.
-        eps: radius of the ball; `math.inf` leaves only [0, 1].
-        step: length of one step in pixel units.
+        eps: radius of the ball, or one per image, [N, 1, 1, 1]; `math.inf` leaves only [0, 1].
+        step: length of one step in pixel units, or one per image.
         steps: number of steps.
         start: where to begin (projected first); `x` itself by default.
 

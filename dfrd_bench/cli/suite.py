@@ -38,8 +38,9 @@ def suite(name: str | None, request: Request, seeds: str, dry_run: bool, quiet: 
     from dfrd_bench.runs.plan import check_images, check_suite, parse_seeds, planned
 
     if name is None:
+        width = max(map(len, suite_names()))
         for known in suite_names():
-            click.echo(f"{known:12} {load_suite(known).title}")
+            click.echo(f"{known:{width}}  {load_suite(known).title}")
         return
     chosen = load_suite(name)
     jobs = planned(chosen, parse_seeds(seeds), request)

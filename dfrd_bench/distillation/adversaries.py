@@ -19,8 +19,8 @@ Start = Literal["noise", "uniform"]
 START_NOISE = 0.001  # FERD A.8 and eq. 10, DFHL's released code: start at x + 0.001·N(0, I)
 
 
-def started(x: Tensor, start: Start, eps: float, generator: torch.Generator) -> Tensor:
-    """Where an attack on x [N, C, H, W] begins: at x + 0.001·N(0, I), or uniformly within eps of it."""
+def started(x: Tensor, start: Start, eps: float | Tensor, generator: torch.Generator) -> Tensor:
+    """Where an attack on x [N, C, H, W] begins: at x + 0.001·N(0, I), or uniformly within eps of it (one, or [N, 1, 1, 1])."""
     if start == "noise":
         return x + START_NOISE * torch.randn(x.shape, generator=generator, device=x.device)
     return x + eps * (2 * torch.rand(x.shape, generator=generator, device=x.device) - 1)

@@ -14,12 +14,15 @@ from dfrd_bench.attacks.surrogate import StandIns
 from dfrd_bench.distillation.adversaries import Start, started
 from dfrd_bench.distillation.lessons import Attacked, Batch
 from dfrd_bench.distillation.losses import kl_per_image
+from dfrd_bench.distillation.margins import ClassMargins
 from dfrd_bench.distillation.modes import frozen, without_gradients
 from dfrd_bench.problem import Problem
 
 Away = Literal["label", "teacher", "clean"]
 Mode = Literal["eval", "train"]
 Count = Literal["first", "all"]
+Watch = Callable[[Tensor, Tensor], None]
+"""Told of every iterate before its step: images [N, C, H, W], and which are classified correctly, [N] bool."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,7 @@ class InnerAttack:
         mode: in which the student is attacked; in "train" with batch statistics, and every step moves its running ones.
         count: an image withstands the steps before which it is still classified correctly: those before the "first" at
             which it is not (Fair-ARD eq. 5), or "all" such, also when it comes back (Fair-ARD's released code).
+        margins: ε and step per class; the threat model's for all when None.
         stand_ins: what is asked instead of the student in eval mode.
     """
 
@@ -47,11 +51,15 @@ class InnerAttack:
     start: Start = "noise"
     mode: Mode = "eval"
     count: Count = "first"
+    margins: ClassMargins | None = None
     stand_ins: StandIns = field(default_factory=StandIns, repr=False, compare=False)
 
-    def __call__(self, student: nn.Module, batch: Batch, generator: torch.Generator) -> Attacked:
+    def __call__(
+        self, student: nn.Module, batch: Batch, generator: torch.Generator, watch: Watch | None = None
+    ) -> Attacked:
         """Adversarial images for a batch, and how many steps each of its images withstood."""
-        x, threat, precision = batch.x, self.problem.threat, self.problem.precision
+        x, precision = batch.x, self.problem.precision
+        eps, step = self._lengths(batch.labels)
         withstood = torch.zeros(len(x), device=x.device)
         standing = torch.ones(len(x), dtype=torch.bool, device=x.device)
         with frozen(student) if self.mode == "eval" else without_gradients(student):
@@ -65,17 +73,24 @@ class InnerAttack:
                 right = logits.detach().argmax(dim=1) == batch.labels
                 standing = right & standing if self.count == "first" else right
                 withstood.add_(standing)
+                if watch is not None:
+                    watch(images.detach(), right)
                 return distance(logits)
 
             x_adv = ascend(
                 objective,
                 x,
-                eps=threat.eps,
-                step=self.step if self.step is not None else threat.step,
+                eps=eps,
+                step=step,
                 steps=self.steps,
-                start=started(x, self.start, threat.eps, generator),
+                start=started(x, self.start, eps, generator),
             )
         return Attacked(x_adv, withstood)
+
+    def _lengths(self, labels: Tensor) -> tuple[float | Tensor, float | Tensor]:
+        """ε and step: of all images, or per class [N, 1, 1, 1]."""
+        eps, step = self.problem.threat.eps, self.step if self.step is not None else self.problem.threat.step
+        return (eps, step) if self.margins is None else self.margins.of(labels, eps, step)
 
     def _distance(self, network: nn.Module, batch: Batch) -> Callable[[Tensor], Tensor]:
         """From the student's logits on x' to one value per image."""

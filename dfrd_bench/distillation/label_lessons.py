@@ -67,4 +67,4 @@ class TradesLesson:
             "natural": cross_entropy(clean, batch.labels),
             "robust": self.weight * kl_per_image(clean, adversarial),
         }
-        return PerImage(terms, attacked.withstood)
+        return PerImage(terms, attacked.withstood, adversarial.detach())

@@ -15,7 +15,7 @@ from dfrd_bench.distillation.adversaries import Start
 from dfrd_bench.distillation.augmentation import augment
 from dfrd_bench.distillation.distiller import Averages
 from dfrd_bench.distillation.inner_attack import Away, Count, InnerAttack, Mode
-from dfrd_bench.distillation.lessons import Batch, Lesson
+from dfrd_bench.distillation.lessons import Batch, Lesson, PerImage
 from dfrd_bench.distillation.losses import FiniteLosses
 from dfrd_bench.distillation.schedules import set_learning_rate
 from dfrd_bench.distillation.weighting import Clamp, ClassDifficulty, Sizes, Uniform, Weighting
@@ -170,14 +170,22 @@ class Learner(Method):
             with torch.no_grad():
                 taught = problem.precision.logits(problem.teacher, x)
         found = lesson(self.student, Batch(x, labels, taught), self.rng)
-        weights = self.weighting.of(labels)
-        terms = {name: (weights * term).mean() for name, term in found.terms.items()}
+        weights = self.weighting.of(labels, found.withstood)
+        terms = {name: (weights * term).mean() for name, term in found.terms.items()} | self.batch_terms(labels, found)
         loss = self.losses.total(terms, "distillation")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
-        self.weighting.observe(labels, found.withstood)
+        self.observe(labels, found)
         return {"loss": loss.detach(), **{f"loss_{name}": term.detach() for name, term in terms.items()}}
+
+    def batch_terms(self, labels: Tensor, found: PerImage) -> dict[str, Tensor]:
+        """Terms of the loss that are not a mean over images, scalars; here none."""
+        return {}
+
+    def observe(self, labels: Tensor, found: PerImage) -> None:
+        """Learn from how a batch fared, after the step."""
+        self.weighting.observe(labels, found.withstood)
 
     def state_dict(self) -> dict[str, Any]:
         """As of any method, once all losses so far are known to be finite."""

@@ -50,10 +50,13 @@ class PerImage:
     Attributes:
         terms: named losses [N], already weighted by the method's own constants.
         withstood: see `Attacked`; None for a lesson without an attack.
+        adversarial: the student's logits on the adversarial images in the pass of the loss, detached, [N, K]; None where no
+            method asks.
     """
 
     terms: dict[str, Tensor] = field(default_factory=dict)
     withstood: Tensor | None = None
+    adversarial: Tensor | None = None
 
 
 class Lesson(Protocol):

@@ -54,7 +54,7 @@ class ARDLesson:
         terms = {"adversarial": self.alpha * soft}
         if self.alpha < 1:
             terms["labels"] = (1 - self.alpha) * cross_entropy(clean / self.label_temperature, batch.labels)
-        return PerImage(terms, attacked.withstood)
+        return PerImage(terms, attacked.withstood, adversarial.detach())
 
 
 @dataclass(frozen=True)

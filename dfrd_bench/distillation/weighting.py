@@ -19,8 +19,8 @@ Sizes = Literal["own", "equal"]
 class Weighting(Stateful, Protocol):
     """Weights of images, learnt from how they fare."""
 
-    def of(self, labels: Tensor) -> Tensor:
-        """The weights of images of these classes: [N] -> [N]."""
+    def of(self, labels: Tensor, withstood: Tensor | None = None) -> Tensor:
+        """The weights of a batch: its images' classes [N], and how many steps each withstood just now [N] -> [N]."""
 
     def observe(self, labels: Tensor, withstood: Tensor | None) -> None:
         """Images of these classes [N] withstood so many steps [N] of the student's attack."""
@@ -32,7 +32,7 @@ class Weighting(Stateful, Protocol):
 class Uniform(Resumable):
     """Every image weighs the same."""
 
-    def of(self, labels: Tensor) -> Tensor:
+    def of(self, labels: Tensor, withstood: Tensor | None = None) -> Tensor:
         """1 for every image."""
         return torch.ones(len(labels), device=labels.device)
 
@@ -68,7 +68,7 @@ class ClassDifficulty(Resumable):
         self.total = torch.zeros(num_classes, dtype=torch.float64, device=device)
         self.count = torch.zeros(num_classes, dtype=torch.float64, device=device)
 
-    def of(self, labels: Tensor) -> Tensor:
+    def of(self, labels: Tensor, withstood: Tensor | None = None) -> Tensor:
         """ω of each image's class."""
         return self.weights[labels]
 

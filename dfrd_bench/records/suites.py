@@ -15,12 +15,13 @@ from dfrd_bench.settings import number
 
 
 class SuiteRun(BaseModel):
-    """One row: a method and the hyper-parameters that differ from its preset."""
+    """One row: a method, the hyper-parameters that differ from its preset, and its student where the suite compares students."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: str
     settings: dict[str, Any] = Field(default_factory=dict)
+    student: str | None = None
 
     @field_validator("settings")
     @classmethod
@@ -32,6 +33,7 @@ class SuiteRun(BaseModel):
         changed = {part.partition("=")[0] for part in spec.variant.split("+") if "=" in part}
         return (
             spec.method == self.method
+            and self.student in (None, spec.student)
             and changed <= self.settings.keys()
             and all(spec.config.get(name) == value for name, value in self.settings.items())
         )

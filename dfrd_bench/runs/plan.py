@@ -17,7 +17,9 @@ MANY = 1_000  # seeds that somebody may mean
 def planned(suite: Suite, seeds: Sequence[int], request: Request) -> list[Request]:
     """A request for every run of a suite with every seed; seed by seed, so that a first table is there early."""
     return [
-        replace(request, method=row.method, settings=row.settings, seed=seed) for seed in seeds for row in suite.runs
+        replace(request, method=row.method, settings=row.settings, seed=seed, student=row.student or request.student)
+        for seed in seeds
+        for row in suite.runs
     ]
 
 
@@ -25,7 +27,8 @@ def check_suite(suite: Suite, request: Request) -> None:
     """Fail before the first run rather than in the middle of a long night; no file of the dataset is looked at.
 
     Raises:
-        DfrdBenchError: an unknown method, preset, hyper-parameter, teacher, student or attack, or a bad value.
+        DfrdBenchError: an unknown method, preset, hyper-parameter, teacher, student or attack, or a bad value; or a student is
+            asked for where the suite names its own.
     """
     from dfrd_bench.datasets.base import open_dataset
     from dfrd_bench.registry import ATTACKS, METHODS, STUDENTS
@@ -34,7 +37,11 @@ def check_suite(suite: Suite, request: Request) -> None:
 
     data = open_dataset(**request.images)
     ATTACKS.select(request.attacks)
-    STUDENTS.get(request.student or data.default_student)
+    students = [run.student for run in suite.runs if run.student is not None]
+    if students and request.student is not None:
+        raise DfrdBenchError(f"The suite {suite.title!r} names its own students: leave --student out.")
+    for name in {request.student or data.default_student, *students}:
+        STUDENTS.get(name)
     if any(METHODS.get(run.method).has_teacher for run in suite.runs):
         teacher_source(request.teacher or teacher_of(data), data.task)
     check_training(request)

@@ -86,7 +86,10 @@ def rehearse(prepared: Prepared, on_step: OnStep = lambda stage, done, total: No
     short = {name: min(STEPS, config[name]) for name in STAGES.values() if name in config}
     short |= {name: value for name, value in (("warmup_epochs", 0), ("synthesis_rounds", 1)) if name in config}
 
-    problem, share = shortened_split(prepared.problem, int(config.get("batch_size", 1)))
+    held_out = config.get("validation_share", 0.0)
+    least = 2 if held_out else 0  # of a class: one to learn from, one to validate on
+    batch = int(config.get("batch_size", 1))
+    problem, share = shortened_split(prepared.problem, batch, least)
 
     def shortened() -> Method:
         return prepared.method_class(problem, type(prepared.config)(**{**config, **short}))
@@ -104,6 +107,8 @@ def rehearse(prepared: Prepared, on_step: OnStep = lambda stage, done, total: No
     stages = {}
     for name, (total, each) in seconds.items():
         scale, field = share, STAGES.get(name)
+        if held_out and name == "distill":  # of few images of each class another share is held out
+            scale = _batches(prepared.problem, batch, 1 - held_out) / total
         if field in short:
             scale = config[field] / short[field] * config.get("synthesis_rounds", 1) ** (name == "synthesize")
         stages[name] = StageCost(round(total * scale), each, operations[name][1])
@@ -112,18 +117,29 @@ def rehearse(prepared: Prepared, on_step: OnStep = lambda stage, done, total: No
     )
 
 
-def shortened_split(problem: Problem, batch: int) -> tuple[Problem, float]:
+def shortened_split(problem: Problem, batch: int, least: int = 0) -> tuple[Problem, float]:
     """Of a problem with training images the same with `STEPS` batches of them, and how many times as many there are.
 
-    Any other stays as it is.
+    Any other stays as it is. Of a class with at least `least` images so many are among them.
     """
     import torch
 
     if not isinstance(problem, TrainingProblem) or len(problem.labels) <= STEPS * batch:
         return problem, 1.0
     chosen = torch.linspace(0, len(problem.labels) - 1, STEPS * batch, device=problem.device).long()  # of all classes
+    if least:
+        rare = torch.bincount(problem.labels[chosen], minlength=problem.num_classes) < least
+        wanted = torch.zeros_like(problem.labels, dtype=torch.bool)
+        for index in (chosen, *((problem.labels == label).nonzero()[:least, 0] for label in rare.nonzero()[:, 0])):
+            wanted[index] = True
+        chosen = wanted.nonzero()[:, 0]
     few = replace(problem, images=problem.images[chosen], labels=problem.labels[chosen])
-    return few, math.ceil(len(problem.labels) / batch) / STEPS
+    return few, _batches(problem, batch) / _batches(few, batch)
+
+
+def _batches(problem: Problem, batch: int, share: float = 1.0) -> int:
+    """Steps of an epoch over a share of the training images."""
+    return math.ceil(share * len(problem.labels) / batch) if isinstance(problem, TrainingProblem) else 0
 
 
 @contextmanager

@@ -90,7 +90,9 @@ class Request:
         return {"name": self.dataset or "digits", "data_dir": self.data_dir, "test_images": self.test_images}
 
     def __str__(self) -> str:
-        return " ".join([str(self.method), *(f"{k}={v}" for k, v in self.settings.items()), f"seed={self.seed}"])
+        named = {} if self.student is None else {"student": self.student}
+        words = (f"{name}={value}" for name, value in {**self.settings, **named, "seed": self.seed}.items())
+        return " ".join([str(self.method), *words])
 
     def to_dict(self) -> dict[str, Any]:
         """What is asked for beside the defaults, as JSON and YAML can say it; `requested` makes the request of it again."""

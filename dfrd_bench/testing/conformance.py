@@ -27,6 +27,8 @@ TINY: Mapping[str, Any] = {
     "bottleneck_steps": 2,
     "attack_steps": 2,
     "probe_steps": 2,
+    "validation_share": 0.5,
+    "validation_steps": 2,
     "generator_width": 8,
     "latent_dim": 8,
 }

@@ -11,10 +11,10 @@ import tiny
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.records.store import find_records, load_record
-from dfrd_bench.records.suites import load_suite, suite_names
+from dfrd_bench.records.suites import SuiteRun, load_suite, suite_names
 from dfrd_bench.registry import DATASETS
 from dfrd_bench.reporting.published import published_table
-from dfrd_bench.runs.plan import check_suite, parse_seeds
+from dfrd_bench.runs.plan import check_suite, parse_seeds, planned
 from dfrd_bench.runs.request import Request
 
 SMALL = "epochs: 1, batch_size: 16, warmup_epochs: 0, synthesis_steps: 2, distillation_steps: 2"
@@ -28,13 +28,42 @@ def test_every_suite_of_the_package_can_be_run(name: str, dataset: str) -> None:
 
 @pytest.mark.parametrize(
     ("suite", "table"),
-    [("main", "ferd:table1"), ("components", "ferd:table3"), ("conversion", "ferd:table8"), ("layer", "ferd:table9")],
+    [
+        *(("main", "ferd:table1"), ("components", "ferd:table3"), ("conversion", "ferd:table8")),
+        *(("layer", "ferd:table9"), ("fair-ard-comparators", "fair-ard:table4")),
+    ],
 )
 def test_a_suite_has_the_methods_and_as_many_rows_as_the_table_it_stands_for(suite: str, table: str) -> None:
     printed = {(entry.method, entry.variant) for entry in published_table(table)}
     runs = load_suite(suite).runs
     assert {run.method for run in runs} == {method for method, _ in printed}
     assert len(runs) == len(printed)
+
+
+def test_a_suite_may_name_the_student_of_a_row_and_then_is_asked_for_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("title: Mine\nruns:\n  - {method: sat, student: 'wrn:10-2'}\n  - {method: sat}\n")
+    jobs = planned(load_suite(str(path)), [0], Request(dataset="digits"))
+    assert [job.student for job in jobs] == ["wrn:10-2", None]
+    refused = tiny.command("suite", str(path), "--student", "wrn-10-1", "--dry-run")
+    assert (refused.code, refused.err) == (2, "Error: The suite 'Mine' names its own students: leave --student out.\n")
+    path.write_text("title: Mine\nruns:\n  - {method: sat, student: wrn-10-l}\n")
+    assert "Unknown student 'wrn-10-l'" in tiny.command("suite", str(path), "--dry-run").err
+
+
+def test_a_row_with_a_student_is_that_students_run_only() -> None:
+    (folder,) = (Path(__file__).parents[2] / "results" / "digits").glob("*/*/ferd/default-seed1-*")
+    spec = load_record(folder).spec
+    rows = [SuiteRun(method="ferd", student=student) for student in (None, spec.student, "wrn-10-2")]
+    assert [row.includes(spec) for row in rows] == [True, True, False]
+
+
+def test_capacity_grows_by_one_dimension_at_a_time() -> None:
+    names = [str(run.student).removeprefix("wrn")[1:] for run in load_suite("capacity").runs if run.method == "ard"]
+    sizes = [tuple(map(int, name.split("-"))) for name in names]
+    assert [depth for depth, width in sizes if width == 1] == [10, 16, 22, 28]
+    assert [width for depth, width in sizes if depth == 10] == [1, 2, 4, 8]
+    assert len(sizes) == 4 + 4 - 1
 
 
 def test_list_shows_every_suite_with_its_title() -> None:

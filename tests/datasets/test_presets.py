@@ -42,7 +42,10 @@ def test_quick_is_a_tenth_of_the_epochs(method: str, name: str) -> None:
     assert variant == "quick"
 
 
-WITH_DATA = ("natural", "sat", "trades", "ard", "iad", "rslad", "fair-ard", "fair-iad", "fair-rslad")
+WITH_DATA = (
+    *("natural", "sat", "trades", "ard", "iad", "rslad", "fair-ard", "fair-iad", "fair-rslad"),
+    *("gair-ard", "frl-ard", "fat-ard", "cfa-ard", "bat", "dafa"),
+)
 
 
 @pytest.mark.parametrize("method", WITH_DATA)

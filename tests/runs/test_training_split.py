@@ -149,6 +149,14 @@ class TestRefused:
         message = self.refused("run", "--method", "fair-ard", *dry)
         assert "The training split of digits has no image of the class '3'" in message
 
+    @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+    @pytest.mark.parametrize("method", ["frl-ard", "cfa-ard"])
+    def test_a_class_of_which_none_can_be_held_out(self, method: str, dry: tuple[str, ...], birds: Path) -> None:
+        options = ("--teacher", "checkpoint:t.safetensors", "--teacher-arch", "wrn-10-1", "--student", "wrn-10-1")
+        message = self.refused("run", "--method", method, "--dataset", f"imagefolder:{birds}", *options, *dry)
+        assert "has 1 image of the class 'auk'" in message
+        assert "out for validation: it needs 2" in message
+
     def test_a_data_free_method_does_not_miss_them(self, birds: Path) -> None:
         shutil.rmtree(birds / "train")
         request = Request(
@@ -168,20 +176,29 @@ def test_training_images_come_as_uint8_whatever_the_dataset_has() -> None:
     assert torch.equal(given.labels, train.labels)
 
 
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("fair-iad", {}),
+        ("frl-ard", {"rate": 1.0, "margin_rate": 0.2, "validation_steps": 2}),
+        ("cfa-ard", {"begin": 0, "threshold": 0, "validation_steps": 2}),
+        ("dafa", {"warmup": 0.25}),
+    ],
+)
 def test_a_stop_in_the_middle_changes_nothing(
-    tmp_path: Path, few_digits: None, monkeypatch: pytest.MonkeyPatch
+    method: str, settings: dict[str, Any], tmp_path: Path, few_digits: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a method whose weighting has a state: stopped in the third of four epochs, after two were saved."""
+    """Also of what methods carry from epoch to epoch: stopped in the third of four epochs, after two were saved."""
 
     def after_the_third(epoch: int, numbers: dict[str, float]) -> None:
         if epoch == 2:
             raise KeyboardInterrupt
 
     monkeypatch.setattr("dfrd_bench.runs.epochs.CHECKPOINT_SHARE", 1e9)
-    whole = made("fair-iad", tmp_path / "whole", epochs=4)
+    whole = made(method, tmp_path / "whole", epochs=4, settings=settings)
     with pytest.raises(KeyboardInterrupt):
-        made("fair-iad", tmp_path / "stopped", epochs=4, observer=Observer(on_epoch=after_the_third))
-    made("fair-iad", tmp_path / "stopped", epochs=4)
+        made(method, tmp_path / "stopped", epochs=4, settings=settings, observer=Observer(on_epoch=after_the_third))
+    made(method, tmp_path / "stopped", epochs=4, settings=settings)
     ((there, record),) = find_records(tmp_path / "stopped")
     assert not isinstance(record, Exception)
     assert record.weights_sha256 == load_record(whole).weights_sha256
