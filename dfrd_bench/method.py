@@ -129,6 +129,8 @@ class Method(Resumable, ABC):
     Attributes:
         sees: "nothing", or "training images": then the problem is a `TrainingProblem`, and records and tables say so.
         has_teacher: whether a teacher teaches; a method without one is given `NoTeacher`, and its record names none.
+        needs_natural_teacher: whether a second, naturally trained teacher teaches as well (`TrainingProblem.natural_teacher`);
+            only for methods that see the training images.
         problem: teacher, shapes, threat model; see `Problem`.
         config: the validated hyper-parameters.
         student: the network being trained (`problem.student`).
@@ -141,6 +143,7 @@ class Method(Resumable, ABC):
     reference: ClassVar[Reference]
     sees: ClassVar[Sees] = "nothing"
     has_teacher: ClassVar[bool] = True
+    needs_natural_teacher: ClassVar[bool] = False
 
     def __init__(self, problem: Problem, config: MethodConfig) -> None:
         self.problem = problem

@@ -162,7 +162,10 @@ class TrainingProblem(Problem):
     Attributes:
         images: of the training split, [N, C, H, W] uint8, on the device.
         labels: their classes, [N] int64, on the device; every class is among them.
+        natural_teacher: a second teacher, trained on clean images, frozen and in eval mode as the first; None for a method that
+            does not ask for one (`Method.needs_natural_teacher`).
     """
 
     images: Tensor
     labels: Tensor
+    natural_teacher: nn.Module | None = None

@@ -44,6 +44,15 @@ teacher = click.option("--teacher", metavar="NAME", help="See `list teachers`; t
 teacher_arch = click.option(
     "--teacher-arch", metavar="NAME", help="Architecture of a checkpoint: teacher (see `list students`)."
 )
+NATURAL: tuple[Option, ...] = (
+    click.option(
+        "--natural-teacher",
+        metavar="NAME|FILE|RUN",
+        help="Of methods with two teachers, the second: a teacher's name, a weights file, or a run's folder; "
+        "the dataset's own by default.",
+    ),
+    click.option("--natural-teacher-arch", metavar="NAME", help="Its architecture, where it is a weights file."),
+)
 
 IMAGES: tuple[Option, ...] = (
     dataset,
@@ -57,6 +66,7 @@ IMAGES: tuple[Option, ...] = (
 NETWORKS: tuple[Option, ...] = (
     teacher,
     teacher_arch,
+    *NATURAL,
     click.option("--student", metavar="NAME", help="See `list students`; the dataset's own by default."),
     click.option(
         "--preset", default="default", show_default=True, help="Budget: default, quick, paper, or cpu (not for digits)."

@@ -49,6 +49,8 @@ class Dataset(ABC):
         threat: the threat model of this dataset's tables.
         default_teacher: name in the teacher registry; None where the user must name one.
         default_student: name in the student registry.
+        default_natural_teacher: name in the teacher registry of the second teacher, of methods that have two; None where the
+            user must name one.
         presets: named budgets (hyper-parameters by name) for `--preset`; must hold "default". "paper" is every method's
             own defaults and always exists.
         training_presets: the same for methods that see the training images; those of `presets` by name.
@@ -66,6 +68,7 @@ class Dataset(ABC):
     default_student: ClassVar[str]
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     training_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = SHARED_TRAINING_PRESETS
+    default_natural_teacher: ClassVar[str | None] = None
     teacher_architecture: ClassVar[str | None] = None
     teacher_recipe: ClassVar[Mapping[str, Any]] = {}
     takes_argument: ClassVar[bool] = False

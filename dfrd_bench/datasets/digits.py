@@ -44,6 +44,7 @@ class Digits(Dataset):
     threat = ThreatModel(eps=0.2, step=0.05)
     default_teacher = "digits-wrn-10-2"
     default_student = "wrn-10-1"
+    default_natural_teacher = "digits-natural-wrn-10-1"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "default": BUDGET,
         "quick": {**BUDGET, "epochs": 4, "warmup_epochs": 1},

@@ -73,6 +73,7 @@ class ExperimentSpec(_Data):
         teacher: `NO_TEACHER` for a method that has none.
         compiled: whether the student was trained as compiled by `torch.compile`, which rounds differently.
         sees: what the method saw of the dataset; left out of the file, and of the hash, where that is nothing.
+        natural_teacher: the second teacher of a method that asks for one; left out of the file, and of the hash, of any other.
     """
 
     kind: Literal["student", "teacher"] = "student"
@@ -88,12 +89,15 @@ class ExperimentSpec(_Data):
     compiled: bool = False
     seed: int = Field(ge=0)
     sees: Sees = "nothing"
+    natural_teacher: TeacherRecord | None = None
 
     @model_serializer(mode="wrap")
     def _without_nothing(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
         content: dict[str, Any] = usual(self)
         if self.sees == "nothing":  # so that older records stay the same to the byte, and keep their hash
             content.pop("sees", None)
+        if self.natural_teacher is None:
+            content.pop("natural_teacher", None)
         return content
 
     def digest(self) -> str:

@@ -32,6 +32,7 @@ def check_suite(suite: Suite, request: Request) -> None:
     """
     from dfrd_bench.datasets.base import open_dataset
     from dfrd_bench.registry import ATTACKS, METHODS, STUDENTS
+    from dfrd_bench.runs.natural_teacher import natural_teacher_of
     from dfrd_bench.runs.preparation import check_training, resolve_config, teacher_of
     from dfrd_bench.teachers.base import teacher_source
 
@@ -44,6 +45,8 @@ def check_suite(suite: Suite, request: Request) -> None:
         STUDENTS.get(name)
     if any(METHODS.get(run.method).has_teacher for run in suite.runs):
         teacher_source(request.teacher or teacher_of(data), data.task)
+    if any(METHODS.get(run.method).needs_natural_teacher for run in suite.runs):
+        teacher_source(natural_teacher_of(request, data), data.task)
     check_training(request)
     for run in planned(suite, [request.seed], request):
         resolve_config(run, METHODS.get(str(run.method)), data)

@@ -14,6 +14,7 @@ from dfrd_bench.problem import Precision, PrecisionChoice, PrecisionName, Proble
 from dfrd_bench.records.schema import ExperimentSpec
 from dfrd_bench.registry import METHODS
 from dfrd_bench.runs.environment import can_compile, choose_device
+from dfrd_bench.runs.natural_teacher import load_natural_teacher, natural_teacher_of
 from dfrd_bench.runs.precision import quicker
 from dfrd_bench.runs.request import Request
 from dfrd_bench.runs.training_split import load_training, with_training
@@ -155,6 +156,8 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
     method_class: type[Method] = METHODS.get(request.method)
     dataset = open_dataset(**request.images, progress=observer.on_data)
     config, variant = resolve_config(request, method_class, dataset)
+    if method_class.needs_natural_teacher:
+        natural_teacher_of(request, dataset)  # that there is none is said before the other teacher is downloaded
     threat = threat_of(request, dataset)
     device = choose_device(request.device)
     student_name = request.student or dataset.default_student
@@ -171,6 +174,7 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
         )
     else:
         teacher = nobody()
+    natural = load_natural_teacher(request, dataset, teacher, device) if method_class.needs_natural_teacher else None
     training = load_training(dataset) if method_class.sees == "training images" else None
     compiled = request.compile and can_compile(device)
     if compiled:
@@ -189,6 +193,7 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
         compiled=compiled,
         seed=request.seed,
         sees=method_class.sees,
+        natural_teacher=natural.record if natural else None,
     )
     batch = int(config.model_dump().get("batch_size", 1))
 
@@ -209,4 +214,5 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
     )
     if training is None:
         return Prepared(spec, config, method_class, dataset, problem)
-    return Prepared(spec, config, method_class, dataset, with_training(problem, training), training.digest())
+    second = freeze_norms(natural.model) if natural else None
+    return Prepared(spec, config, method_class, dataset, with_training(problem, training, second), training.digest())

@@ -203,6 +203,8 @@ def describe(prepared: Prepared, cost: Cost) -> dict[str, str]:
         "student": f"{prepared.spec.student}, {count(problem.student)}",
         "device": str(problem.device),
     }
+    if (natural := prepared.spec.natural_teacher) is not None and isinstance(problem, TrainingProblem):
+        lines["natural teacher"] = f"{natural.name} ({natural.architecture}), {count(problem.natural_teacher)}"
     for name, stage in cost.stages.items():
         each = f"{1000 * stage.seconds:.1f} ms and {stage.operations / 1e9:.2f} GFLOP each"
         lines[f"stage {name}"] = f"{stage.steps} steps per epoch, {each}"

@@ -51,6 +51,8 @@ class Request:
         method: a name of `dfrd-bench list methods`; of a teacher's training, "at" or "trades".
         dataset: a name of `dfrd-bench list datasets`; digits, or what the record at hand names, when None.
         teacher, teacher_arch: a name of `dfrd-bench list teachers`, and its architecture where it does not say.
+        natural_teacher, natural_teacher_arch: the same of the second teacher, of methods that ask for one; or a weights file, or
+            the folder of a finished run.
         student: architecture of what is trained or evaluated, a name of `dfrd-bench list students`.
         preset: the budget, by name.
         settings: hyper-parameters that shall not be the preset's.
@@ -69,6 +71,8 @@ class Request:
     dataset: str | None = None
     teacher: str | None = None
     teacher_arch: str | None = None
+    natural_teacher: Place | None = None
+    natural_teacher_arch: str | None = None
     student: str | None = None
     preset: str = "default"
     settings: Annotated[Mapping[str, Any], BeforeValidator(_numbers)] = field(default_factory=dict)

@@ -18,6 +18,8 @@ from dfrd_bench.runs.request import Request
 if TYPE_CHECKING:
     from torch import nn
 
+ELSEWHERE = ("checkpoint:", "run:")  # teachers whose place is not in their name
+
 
 def check_same_images(record: Record, digest: str) -> None:
     """Refuse to put numbers measured on other test images into a record, or beside it.
@@ -121,7 +123,7 @@ def request_again(record: Record) -> tuple[Request, list[str]]:
         return request, unknown
     has_teacher = spec.teacher != NO_TEACHER
     takes_one = has_teacher and teacher_source(spec.teacher.name, info.name).takes_architecture
-    if spec.teacher.name.startswith("checkpoint:"):
+    if spec.teacher.name.startswith(ELSEWHERE):
         unknown.append(f"teacher: say where that file is; its sha256 is {spec.teacher.sha256}.")
     here = METHODS.distribution(spec.method)
     if spec.provider != here:
@@ -129,11 +131,16 @@ def request_again(record: Record) -> tuple[Request, list[str]]:
             f"made with {spec.provider}, this is {here}: settings that it did not have take today's defaults."
         )
     preset = spec.variant.partition("+")[0]
+    natural = spec.natural_teacher
+    if natural is not None and natural.name.startswith(ELSEWHERE):
+        unknown.append(f"natural_teacher: say where it is; its sha256 is {natural.sha256}.")
     return replace(
         request,
         method=spec.method,
         teacher=spec.teacher.name if has_teacher else None,
         teacher_arch=spec.teacher.architecture if takes_one else None,
+        natural_teacher=natural.name if natural else None,
+        natural_teacher_arch=natural.architecture if natural and natural.name.startswith("checkpoint:") else None,
         preset=preset if "=" not in preset else "default",
     ), unknown
 

@@ -10,6 +10,8 @@ from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import Problem, TrainingProblem
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from dfrd_bench.datasets.base import Dataset
 
 
@@ -33,8 +35,12 @@ def load_training(dataset: Dataset) -> LabelledImages:
     return LabelledImages((images.images * 255).round().to(torch.uint8), images.labels)
 
 
-def with_training(problem: Problem, images: LabelledImages) -> TrainingProblem:
-    """The problem, and the training images on its device."""
+def with_training(
+    problem: Problem, images: LabelledImages, natural_teacher: nn.Module | None = None
+) -> TrainingProblem:
+    """The problem, the training images on its device, and the natural teacher where there is one."""
     known = {field.name: getattr(problem, field.name) for field in fields(problem)}
     device = problem.device
-    return TrainingProblem(**known, images=images.images.to(device), labels=images.labels.to(device))
+    return TrainingProblem(
+        **known, images=images.images.to(device), labels=images.labels.to(device), natural_teacher=natural_teacher
+    )

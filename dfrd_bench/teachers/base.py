@@ -143,5 +143,5 @@ def load_teacher(
             f"Teacher {name!r} has {logits.shape[-1]} classes, but {info.name} has {info.num_classes}: "
             f"choose a teacher trained on {info.name}."
         )
-    shown = head if not argument else f"{head}:{argument.rsplit('/', 1)[-1]}"
+    shown = head if not argument else f"{head}:{argument.rstrip('/').rsplit('/', 1)[-1]}"
     return Teacher(model, TeacherRecord(name=shown, architecture=loaded.architecture, sha256=loaded.sha256))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dfrd_bench.method import Method, MethodConfig, Reference
-from dfrd_bench.problem import Problem, Sees
+from dfrd_bench.problem import Problem, Sees, TrainingProblem
 from dfrd_bench.testing.toys import problem_for
 from dfrd_bench.testing.untouched import condition, difference, global_state, globals_put_back, other_randomness
 
@@ -50,7 +50,8 @@ def tiny_config(method: type[Method], config: Mapping[str, Any] | None = None) -
 def check_method(method: type[Method], *, config: Mapping[str, Any] | None = None) -> None:
     """Check that a method keeps the contract of `dfrd_bench.Method`; a few seconds on toy problems, on the CPU.
 
-    A method that sees the training images is given a `TrainingProblem`, any other a `Problem`.
+    A method that sees the training images is given a `TrainingProblem`, with a second teacher if it needs one; any other a
+    `Problem`.
 
     It must declare itself (a docstring, a `Reference`, a frozen `Config` whose every field has a description and a source),
     run on several shapes and class counts, return finite numbers and sample images in [0, 1], train the student, leave the
@@ -105,6 +106,10 @@ def _check_declaration(method: type[Method]) -> None:
     reference = getattr(method, "reference", None)
     _require(isinstance(reference, Reference), f"{name}.reference must be a Reference(title, venue, link).")
     _require(method.sees in get_args(Sees), f"{name}.sees must be one of {get_args(Sees)}, not {method.sees!r}.")
+    _require(
+        not method.needs_natural_teacher or method.sees == "training images",
+        f"{name}.needs_natural_teacher is for methods that see the training images.",
+    )
     config = method.Config
     _require(
         isinstance(config, type) and issubclass(config, MethodConfig),
@@ -131,7 +136,9 @@ def _run(method: type[Method], settings: MethodConfig, problem: Problem) -> _Run
     name, shape = method.__name__, problem.shape
     before = {key: value.clone() for key, value in problem.student.named_parameters()}
     task = f"on images {shape} of {problem.num_classes} classes"
-    with _unchanged(name, problem.teacher), _explained(name, task):
+    natural = problem.natural_teacher if isinstance(problem, TrainingProblem) else None
+    teachers = problem.teacher if natural is None else nn.ModuleDict({"robust": problem.teacher, "natural": natural})
+    with _unchanged(name, teachers), _explained(name, task):
         trained = method(problem, settings)
         numbers = [_checked(name, trained.train_epoch(epoch)) for epoch in range(settings.epochs)]
         state = _saved(trained)

@@ -84,6 +84,9 @@ def toy_training_problem(
 
 
 def problem_for(method: type[Method], *task: Any, **others: Any) -> Problem:
-    """A toy problem as a method is given it: with training images if it sees them, without a teacher if it has none."""
+    """A toy problem as a method is given it: with training images if it sees them, with as many teachers as it has."""
     problem = (toy_problem if method.sees == "nothing" else toy_training_problem)(*task, **others)
+    if method.needs_natural_teacher and isinstance(problem, TrainingProblem):
+        natural = problem.precision.place(toy_teacher(problem.shape, problem.num_classes, seed=3000), problem.device)
+        problem = replace(problem, natural_teacher=natural)
     return problem if method.has_teacher else replace(problem, teacher=NoTeacher().eval())

@@ -174,10 +174,13 @@ def distinguish(specs: Sequence[ExperimentSpec]) -> list[str]:
 
 def _flat(spec: ExperimentSpec) -> dict[str, Any]:
     """The settings in which runs of one method may differ, by name."""
-    content = spec.model_dump(mode="json", exclude={"variant", "seed", "config", "teacher", "threat"})
+    content = spec.model_dump(
+        mode="json", exclude={"variant", "seed", "config", "teacher", "natural_teacher", "threat"}
+    )
     return {
         **content,
         "teacher": spec.teacher.sha256,
+        **({"natural_teacher": spec.natural_teacher.sha256} if spec.natural_teacher else {}),
         "eps": spec.threat.eps,
         "step": spec.threat.step,
         **{str(name): value for name, value in spec.config.items()},
