@@ -13,7 +13,7 @@ from dfrd_bench.distillation.split import SplitTeacher, feature_layers
 from dfrd_bench.students.base import build_network
 from dfrd_bench.teachers.robustbench_import import robustbench
 
-NEW = ("mobilenet-v2", "preactresnet-18", "preactresnet-34", "resnet-18", "resnet-34")
+NEW = ("mobilenet-v2", "preactresnet-18", "preactresnet-34", "resnet-18", "resnet-34", "resnet-56")
 LAYERS = ["layer1", "layer2", "layer3", "layer4"]
 
 
@@ -31,6 +31,28 @@ def parameters(model: nn.Module) -> int:
 )
 def test_size_is_what_the_papers_count(name: str, count: int) -> None:
     assert parameters(build(name)) == count
+
+
+def test_resnet_56_has_the_085_million_of_he_et_al_table_6_and_56_layers() -> None:
+    model, plain = build("resnet-56"), 3 * 16 * 9 + 64 * 10 + 10
+    assert round(parameters(model) / 1e6, 2) == 0.85
+    assert len([m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]) == 56
+    widths = (16, 32, 64)
+    convolutions = sum(18 * 9 * width * width for width in widths)
+    convolutions -= 9 * (32 * (32 - 16) + 64 * (64 - 32))  # each stage's first comes from the narrower one
+    assert parameters(model) == plain + convolutions + 2 * (16 + 18 * sum(widths))
+
+
+def test_its_shortcuts_pass_every_second_pixel_between_channels_of_zeros() -> None:
+    block = build("resnet-56").get_submodule("layer2.0").eval()
+    for name, value in block.named_parameters():
+        if name.endswith(("bn2.weight", "bn2.bias")):
+            nn.init.zeros_(value)
+    x = tiny.random_images(2, (16, 8, 8))
+    with torch.no_grad():
+        out = block(x)
+    assert torch.equal(out[:, 8:24], x[:, :, ::2, ::2])
+    assert out[:, :8].abs().sum() + out[:, 24:].abs().sum() == 0
 
 
 @pytest.mark.parametrize("depth", [18, 34])
@@ -76,6 +98,7 @@ def halvings(name: str) -> list[int]:
 
 def test_resolution_is_halved_three_times() -> None:
     assert halvings("resnet-18") == halvings("preactresnet-18") == [32, 32, 16, 8, 4]
+    assert halvings("resnet-56") == [32, 32, 16, 8]
     assert halvings("mobilenet-v2") == [32, 32, 32, 16, 8, 8, 4, 4, 4]
 
 
@@ -132,7 +155,7 @@ def test_mobilenet_is_torchvisions_but_for_its_extra_convolutions() -> None:
     assert parameters(ours) == parameters(theirs) + shortcuts + first_expansion
 
 
-@pytest.mark.parametrize("name", ["mobilenet-v2", "preactresnet-18", "resnet-18"])
+@pytest.mark.parametrize("name", ["mobilenet-v2", "preactresnet-18", "resnet-18", "resnet-56"])
 def test_attacks_ask_a_folded_copy_that_agrees(name: str) -> None:
     model = build(name).train()
     x = tiny.random_images(4, (3, 16, 16))
