@@ -18,7 +18,7 @@ from dfrd_bench.distillation.margins import ClassMargins
 from dfrd_bench.distillation.modes import frozen, without_gradients
 from dfrd_bench.problem import Problem
 
-Away = Literal["label", "teacher", "clean"]
+Away = Literal["label", "teacher", "clean", "gap"]
 Mode = Literal["eval", "train"]
 Count = Literal["first", "all"]
 Watch = Callable[[Tensor, Tensor], None]
@@ -29,7 +29,8 @@ Watch = Callable[[Tensor, Tensor], None]
 class InnerAttack:
     """Images in the ε ball around x on which the student is furthest from its label, its teacher or itself.
 
-    Ascends CE(f^S(x'), y), KL(f^T(x), f^S(x')) or KL(f^S(x), f^S(x')).
+    Ascends CE(f^S(x'), y), KL(f^T(x), f^S(x')), KL(f^S(x), f^S(x')), or the gap KL(f^T(x'), f^S(x')) to a teacher who is
+    attacked as well.
 
     Attributes:
         problem: threat model and precision.
@@ -75,7 +76,7 @@ class InnerAttack:
                 withstood.add_(standing)
                 if watch is not None:
                     watch(images.detach(), right)
-                return distance(logits)
+                return distance(images, logits)
 
             x_adv = ascend(
                 objective,
@@ -92,12 +93,15 @@ class InnerAttack:
         eps, step = self.problem.threat.eps, self.step if self.step is not None else self.problem.threat.step
         return (eps, step) if self.margins is None else self.margins.of(labels, eps, step)
 
-    def _distance(self, network: nn.Module, batch: Batch) -> Callable[[Tensor], Tensor]:
-        """From the student's logits on x' to one value per image."""
+    def _distance(self, network: nn.Module, batch: Batch) -> Callable[[Tensor, Tensor], Tensor]:
+        """From x' and the student's logits on it to one value per image."""
+        problem = self.problem
         if self.away == "label":
-            return lambda logits: cross_entropy(logits, batch.labels)
+            return lambda _, logits: cross_entropy(logits, batch.labels)
         if self.away == "teacher":
-            return lambda logits: kl_per_image(batch.taught, logits)
+            return lambda _, logits: kl_per_image(batch.taught, logits)
+        if self.away == "gap":
+            return lambda images, logits: kl_per_image(problem.precision.logits(problem.teacher, images), logits)
         with torch.no_grad():
-            clean = self.problem.precision.logits(network, batch.x)
-        return lambda logits: kl_per_image(clean, logits)
+            clean = problem.precision.logits(network, batch.x)
+        return lambda _, logits: kl_per_image(clean, logits)

@@ -72,10 +72,14 @@ class Learner(Method):
     """A method whose student learns from the training images by SGD; how, is the lesson that the subclass makes.
 
     Where images come from × how the student learns from a batch (`make_lesson`) × how images are weighted (`make_weighting`).
+
+    Attributes:
+        asks_about_clean: whether the lesson needs the teacher's predictions on the clean batch (`Batch.taught`).
     """
 
     Config: ClassVar[type[MethodConfig]] = LearnerConfig
     sees: ClassVar[Sees] = "training images"
+    asks_about_clean: ClassVar[bool] = True
     problem: TrainingProblem
 
     def __init__(self, problem: Problem, config: MethodConfig) -> None:
@@ -124,8 +128,12 @@ class Learner(Method):
 
     def learning_rate(self, epoch: int) -> float:
         """`lr`, multiplied by `decay` for each share of the epochs that is over."""
+        return self.recipe.lr * self.decayed(epoch)
+
+    def decayed(self, epoch: int) -> float:
+        """By what lr, and other rates that fall with it, are multiplied in an epoch."""
         over = sum(epoch >= round(share * self.recipe.epochs) for share in self.recipe.decay_at)
-        return self.recipe.lr * self.recipe.decay**over
+        return self.recipe.decay**over
 
     @property
     def batches(self) -> int:
@@ -166,12 +174,13 @@ class Learner(Method):
         x = problem.precision.images(images)
         self.student.train()
         taught = None
-        if self.has_teacher:
+        if self.has_teacher and self.asks_about_clean:
             with torch.no_grad():
                 taught = problem.precision.logits(problem.teacher, x)
         found = lesson(self.student, Batch(x, labels, taught), self.rng)
         weights = self.weighting.of(labels, found.withstood)
         terms = {name: (weights * term).mean() for name, term in found.terms.items()} | self.batch_terms(labels, found)
+        terms = self.balanced(terms)
         loss = self.losses.total(terms, "distillation")
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -186,6 +195,10 @@ class Learner(Method):
     def observe(self, labels: Tensor, found: PerImage) -> None:
         """Learn from how a batch fared, after the step."""
         self.weighting.observe(labels, found.withstood)
+
+    def balanced(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The terms of a step's loss, scalars, as they are added up; here as the lesson and the weighting made them."""
+        return terms
 
     def state_dict(self) -> dict[str, Any]:
         """As of any method, once all losses so far are known to be finite."""

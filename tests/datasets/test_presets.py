@@ -45,6 +45,7 @@ def test_quick_is_a_tenth_of_the_epochs(method: str, name: str) -> None:
 WITH_DATA = (
     *("natural", "sat", "trades", "ard", "iad", "rslad", "fair-ard", "fair-iad", "fair-rslad"),
     *("gair-ard", "frl-ard", "fat-ard", "cfa-ard", "bat", "dafa"),
+    *("absld", "adaad", "fair-mtard", "fair-mtard-released", "igdm", "mtard"),
 )
 
 
@@ -78,6 +79,7 @@ def test_the_two_kinds_are_given_their_own_budget_and_the_papers() -> None:
     digits = open_dataset("digits")
     assert [resolved(m, digits)[0].epochs for m in ("ferd", "rslad")] == [40, 60]
     assert [resolved(m, digits, "paper")[0].epochs for m in ("ferd", "rslad", "ard", "trades")] == [220, 300, 200, 100]
+    assert [resolved(m, digits, "paper")[0].epochs for m in ("mtard", "absld", "adaad", "igdm")] == [300, 300, 200, 200]
 
 
 SYNTHESIZED, STEPS = "synthetic images", "synthesis steps"

@@ -28,6 +28,13 @@ METHOD_TITLES = {
         "mtard": "MTARD",
         "fair-mtard": "Fair-MTARD",
     },
+    **{
+        "fair-ard-released": "Fair-ARD (released code)",
+        "fair-iad-released": "Fair-IAD (released code)",
+        "fair-rslad-released": "Fair-RSLAD (released code)",
+        "fair-mtard-released": "Fair-MTARD (released code)",
+    },
+    **{"absld": "ABSLD", "adaad": "AdaAD", "igdm": "IGDM"},
 }
 METRIC_TITLES = {"average": "Avg. ↑", "worst_class": "Worst ↑", "worst_10": "Worst-10% ↑", "nsd": "NSD ↓"}
 STAGE_TITLES = {
