@@ -52,6 +52,7 @@ def test_wheel_contains_the_weights_and_the_mapped_packages(wheel: Path) -> None
     names = zipfile.ZipFile(wheel).namelist()
     for needed in (
         "dfrd_bench/teachers/weights/digits-wrn-10-2.safetensors",
+        "dfrd_bench/teachers/weights/digits-natural-wrn-10-1.safetensors",
         "dfrd_bench/methods/data_free/ferd.py",
         "dfrd_bench/benchmarks/__init__.py",
         "dfrd_bench/benchmarks/published/ferd.csv",

@@ -130,7 +130,7 @@ class TestRefused:
         shutil.rmtree(birds / "train")
         options = ("--teacher", "checkpoint:t.safetensors", "--teacher-arch", "wrn-10-1", "--student", "wrn-10-1")
         assert "has no folder train/" in self.refused(
-            "suite", "fair-ard", "--dataset", f"imagefolder:{birds}", *options
+            "suite", "fair-ard", "--dataset", f"imagefolder:{birds}", *options, "--natural-teacher", "run:n"
         )
 
     @pytest.mark.parametrize("dry", [(), ("--dry-run",)])

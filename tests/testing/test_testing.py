@@ -87,6 +87,41 @@ def test_a_method_that_keeps_the_contract_passes() -> None:
     assert difference(before, global_state()) is None
 
 
+class Twice(OnImages):
+    """Distillation from two teachers."""
+
+    needs_natural_teacher = True
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        natural = self.problem.natural_teacher
+        assert natural is not None
+        assert natural is not self.problem.teacher
+        x = self.images(8)
+        assert not torch.equal(natural(x), self.problem.teacher(x))
+        return super().train_epoch(epoch)
+
+
+def test_one_with_two_teachers_is_given_another_as_the_second() -> None:
+    check_method(Twice, config={"epochs": 2})
+
+
+class TrainsTheNaturalTeachersStatistics(Twice):
+    """Leaves the second teacher's running statistics moved."""
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        natural = self.problem.natural_teacher
+        assert natural is not None
+        natural.train()(self.images(8))
+        natural.eval()
+        return super().train_epoch(epoch)
+
+
+class TwiceWithoutImages(Noise):
+    """Asks for a second teacher and no images."""
+
+    needs_natural_teacher = True
+
+
 class TakesImages(OnImages):
     """It does not say what it sees."""
 
@@ -375,6 +410,8 @@ BROKEN = {
     StopsGradients: r"changed whether gradients are recorded",
     SetsThreads: r"changed the number of threads",
     TrainsTheTeachersStatistics: r"changed the teacher: its weight or buffer .*running_mean",
+    TrainsTheNaturalTeachersStatistics: r"changed the teacher: its weight or buffer natural\..*running_mean",
+    TwiceWithoutImages: r"needs_natural_teacher is for methods that see the training images",
     LeavesTheTeacherTraining: r"changed the teacher: its mode",
     ThawsTheTeacher: r"changed the teacher: its requires_grad",
     LeavesAHook: r"changed the teacher: its set of hooks",
