@@ -20,7 +20,8 @@ class AdaAD(Learner):
     reference = Reference(
         "Boosting Accuracy and Robustness of Student Models via Adaptive Adversarial Distillation",
         "CVPR 2023",
-        "https://openaccess.thecvf.com/CVPR2023",
+        "https://openaccess.thecvf.com/content/CVPR2023/html/"
+        "Huang_Boosting_Accuracy_and_Robustness_of_Student_Models_via_Adaptive_Adversarial_CVPR_2023_paper.html",
     )
 
     def make_lesson(self) -> Lesson:

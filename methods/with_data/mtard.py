@@ -37,7 +37,7 @@ class MTARD(Learner):
     reference = Reference(
         "Enhanced Accuracy and Robustness via Multi-Teacher Adversarial Distillation",
         "ECCV 2022",
-        "https://github.com/zhaoshiji123/MTARD",
+        "https://www.ecva.net/papers/eccv_2022/papers_ECCV/papers/136640577.pdf",
     )
 
     def __init__(self, problem: Problem, config: MethodConfig) -> None:
