@@ -45,7 +45,10 @@ RUN = ("run", "--method", "ferd")
 WRONG_NAMES = {
     "method": (("run", "--method", "frd"), "Unknown method 'frd'. Did you mean 'ferd'"),
     "dataset": ((*RUN, "--dataset", "digit"), "Unknown dataset 'digit'. Did you mean 'digits'?"),
-    "teacher": ((*RUN, "--teacher", "digits-wrn"), "Unknown teacher 'digits-wrn'. Did you mean 'digits-wrn-10-2'?"),
+    "teacher": (
+        (*RUN, "--teacher", "digits-wrn"),
+        "Unknown teacher 'digits-wrn'. Did you mean 'digits-wrn-10-2' or 'digits-natural-wrn-10-1'?",
+    ),
     "student": ((*RUN, "--student", "wrn-10-3"), "Unknown student 'wrn-10-3'. Did you mean 'wrn-10-"),
     "attack": ((*RUN, "--attacks", "clean,pgd2"), "Unknown attack 'pgd2'. Did you mean 'pgd20' or 'pgd20x5'?"),
     "hyper-parameter": ((*RUN, "--set", "gama=1"), "Unknown hyper-parameter of ferd 'gama'. Did you mean 'gamma'"),

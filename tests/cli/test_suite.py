@@ -23,7 +23,7 @@ SMALL = "epochs: 1, batch_size: 16, warmup_epochs: 0, synthesis_steps: 2, distil
 @pytest.mark.parametrize("name", suite_names())
 @pytest.mark.parametrize("dataset", DATASETS.names()[:1])
 def test_every_suite_of_the_package_can_be_run(name: str, dataset: str) -> None:
-    check_suite(load_suite(name), Request(dataset=dataset))
+    check_suite(load_suite(name), Request(dataset=dataset, natural_teacher="run:of-natural"))
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,7 @@ def test_every_suite_of_the_package_can_be_run(name: str, dataset: str) -> None:
     [
         *(("main", "ferd:table1"), ("components", "ferd:table3"), ("conversion", "ferd:table8")),
         *(("layer", "ferd:table9"), ("fair-ard-comparators", "fair-ard:table4")),
+        ("fair-ard", "fair-ard:table2"),
     ],
 )
 def test_a_suite_has_the_methods_and_as_many_rows_as_the_table_it_stands_for(suite: str, table: str) -> None:

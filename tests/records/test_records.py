@@ -257,6 +257,7 @@ class TestDigest:
         "compiled": True,
         "seed": 1,
         "sees": "training images",
+        "natural_teacher": TeacherRecord(name="run:default-seed0", architecture="resnet-56", sha256="d" * 64),
     }
 
     def test_every_field_but_the_variant_is_tried_here(self) -> None:
