@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dfrd_bench.distillation.learner import AttackedConfig, Learner, Shares
 from dfrd_bench.distillation.two_teachers import TERMS, LossBalance, MTARDLesson
+from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.method import MethodConfig, Reference, param
 from dfrd_bench.problem import Problem
 
@@ -49,6 +50,8 @@ class MTARD(Learner):
     def make_lesson(self) -> MTARDLesson:
         """Each teacher's predictions on the images it is good at; the attack drives the student away from the label."""
         c = cast(MTARDConfig, self.config)
+        if self.needs_natural_teacher and self.problem.natural_teacher is None:
+            raise DfrdBenchError(f"{type(self).__name__} has two teachers, and this problem has no natural one.")
         return MTARDLesson(self.attack("label"), self.problem.natural_teacher, c.reduction)
 
     def train_epoch(self, epoch: int) -> dict[str, float]:

@@ -12,6 +12,7 @@ import torch
 from dfrd_bench.datasets.base import open_dataset
 from dfrd_bench.distillation.adaptive_lessons import IGDMLesson
 from dfrd_bench.distillation.learner import Learner
+from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.problem import TrainingProblem
 from dfrd_bench.registry import METHODS
 from dfrd_bench.runs.preparation import resolve_config
@@ -154,6 +155,13 @@ class TestReleased:
         epochs = learner.recipe.epochs
         expected = 0.01 if epochs == 200 else 0.0001
         assert learner.learning_rate(epochs - 1) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["mtard", "fair-mtard"])
+def test_mtard_does_not_go_on_without_its_natural_teacher(name: str) -> None:
+    method = METHODS.get(name)
+    with pytest.raises(DfrdBenchError, match="has two teachers, and this problem has no natural one"):
+        method(replace(problem_for(method, (1, 8, 8), 4), natural_teacher=None), tiny_config(method))  # type: ignore[call-arg]
 
 
 def test_fair_mtard_released_needs_no_natural_teacher_and_can_have_none() -> None:
