@@ -8,12 +8,24 @@ import torch
 from torch import Tensor
 
 from dfrd_bench.method import Resumable, Stateful
+from dfrd_bench.problem import Problem
 
 CLAMP = (5 / 6, 5 / 2)
 TINY = 1e-5  # added to κ, as the released code does, so that a class that withstands no step has a weight
 
 Clamp = Literal["none", "released"]
 Sizes = Literal["own", "equal"]
+
+
+class Fairness(Protocol):
+    """Hyper-parameters that say how classes are weighted."""
+
+    @property
+    def beta(self) -> float: ...
+    @property
+    def clamp(self) -> Clamp: ...
+    @property
+    def sizes(self) -> Sizes: ...
 
 
 class Weighting(Stateful, Protocol):
@@ -67,6 +79,12 @@ class ClassDifficulty(Resumable):
         self.kappa = torch.zeros(num_classes, dtype=torch.float64, device=device)
         self.total = torch.zeros(num_classes, dtype=torch.float64, device=device)
         self.count = torch.zeros(num_classes, dtype=torch.float64, device=device)
+
+    @classmethod
+    def by(cls, fairness: Fairness, problem: Problem) -> ClassDifficulty:
+        """The weighting that hyper-parameters describe."""
+        k, device = problem.num_classes, problem.device
+        return cls(k, device, beta=fairness.beta, clamp=fairness.clamp, sizes=fairness.sizes)
 
     def of(self, labels: Tensor, withstood: Tensor | None = None) -> Tensor:
         """ω of each image's class."""
