@@ -104,12 +104,12 @@ class TestLessons:
                 assert getattr(here, field) == getattr(there, field), field
 
     def test_of_rslad_weigh_as_rslad_does_also_on_ferds_images(self) -> None:
-        assert made("ferd", conversion="rslad").lesson.adversarial_weight == pytest.approx(5 / 6)
-        assert made("ferd", conversion="rslad", adversarial_weight=0.5).lesson.adversarial_weight == 0.5
+        assert made("ferd", conversion="rslad").named_lesson.adversarial_weight == pytest.approx(5 / 6)
+        assert made("ferd", conversion="rslad", adversarial_weight=0.5).named_lesson.adversarial_weight == 0.5
 
     def test_take_what_is_said_of_them(self) -> None:
         method = bare(conversion="ard", attack_start="noise", attack_mode="eval", temperature=4.0, alpha=0.25)
-        taught = method.lesson
+        taught = method.named_lesson
         assert isinstance(taught, ARDLesson)
         assert (taught.attack.start, taught.attack.mode, taught.temperature, taught.alpha) == ("noise", "eval", 4, 0.25)
 
