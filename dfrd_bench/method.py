@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,16 +27,19 @@ class Reference:
     link: str
 
 
-def param(default: Any, meaning: str, source: str, **constraints: Any) -> Any:
+def param(default: Any, meaning: str, source: str, *, since: str | None = None, **constraints: Any) -> Any:
     """A hyper-parameter of a `MethodConfig`: its default, what it means, where the number comes from, and its range.
 
     Args:
         default: the value used unless told otherwise: that of CIFAR-10 in the paper, or wherever `source` says.
         meaning: one line for `dfrd-bench show`.
         source: the paper (with section or equation), the released code, or the shared recipe.
+        since: of one that was added later, the version that brought it. Records, and the hash of a run, leave it out where its
+            value is what it is when nothing is said of it: so older records read as the default, and keep their bytes and hash.
         constraints: pydantic's, e.g. `gt=0`, `le=1`.
     """
-    return Field(default, description=meaning, json_schema_extra={"source": source}, **constraints)
+    extra: dict[str, Any] = {"source": source} if since is None else {"source": source, "since": since}
+    return Field(default, description=meaning, json_schema_extra=extra, **constraints)
 
 
 class MethodConfig(BaseModel):
@@ -61,6 +64,29 @@ class MethodConfig(BaseModel):
         A method whose steps cost more or less than the recipe's translates the budget here.
         """
         return {name: value for name, value in budget.items() if name in cls.model_fields}
+
+    @classmethod
+    def implied(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The hyper-parameters whose defaults depend on others, given what was said of those; by default none.
+
+        They hold wherever nothing else is said, and are no difference from a preset in a variant's name.
+        """
+        return {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_implied(cls, values: Any) -> Any:
+        return {**cls.implied(values), **values} if isinstance(values, Mapping) else values
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = usual(self)
+        implied = self.implied(dict(self))
+        for name, info in type(self).model_fields.items():
+            extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+            if "since" in extra and getattr(self, name) == implied.get(name, info.default):
+                content.pop(name, None)
+        return content
 
     def made(self) -> dict[str, int]:
         """What a whole run makes and takes at these hyper-parameters (synthetic images, synthesis steps, …), for `show`.

@@ -97,6 +97,8 @@ def validated(model: type[M], values: Mapping[str, Any], owner: str, kind: str =
 def _describe(detail: Any) -> str:
     name = ".".join(str(part) for part in detail["loc"]) or "value"
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+    if not detail["loc"] and detail["type"] == "value_error":  # of several values together: the message names them
+        return str(message)
     return f"{name} = {_shown(detail['input'])} {message}"
 
 

@@ -17,6 +17,7 @@ EPILOG = """
 \b
 Examples:
   dfrd-bench list methods
+  dfrd-bench list methods --known               what there is elsewhere, and why it is not here
   dfrd-bench list attacks --json
   dfrd-bench list teachers --dataset cifar10
 """
@@ -26,13 +27,19 @@ KINDS = ("methods", "datasets", "teachers", "students", "attacks", "suites")
 @click.command("list", epilog=EPILOG)
 @click.argument("kind", metavar="|".join(KINDS))
 @click.option("--dataset", metavar="NAME", help="Only teachers for this dataset, RobustBench's one by one.")
+@click.option("--known", is_flag=True, help="Methods that are known and not here: where they are from, and why.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-def list_(kind: str, dataset: str | None, as_json: bool) -> None:
+def list_(kind: str, dataset: str | None, known: bool, as_json: bool) -> None:
     """List what can be named: the name, one line about it, and the distribution it comes from."""
     if kind not in KINDS:
         raise unknown_name("kind", kind, KINDS)
     if dataset is not None and kind != "teachers":
         raise DfrdBenchError(f"--dataset is for `list teachers`, not for `list {kind}`.")
+    if known and kind != "methods":
+        raise DfrdBenchError(f"--known is for `list methods`, not for `list {kind}`.")
+    if known:
+        _list_known(as_json)
+        return
     entries = _entries(kind, dataset)
     if as_json:
         shown = [dataclasses.asdict(entry) for entry in entries]
@@ -52,6 +59,30 @@ def list_(kind: str, dataset: str | None, as_json: bool) -> None:
     for entry in entries:
         cells = (entry.name, entry.problem or entry.summary, *([entry.sees] if sees else []), entry.distribution)
         table.add_row(*map(escape, cells), style="red" if entry.problem else "")
+    console().print(table)
+
+
+def _list_known(as_json: bool) -> None:
+    """Show what `known_methods` finds that is not installed."""
+    from dfrd_bench.registry import METHODS
+    from dfrd_bench.reporting.known import known_methods
+
+    elsewhere = {name: method for name, method in known_methods().items() if name not in METHODS.names()}
+    if as_json:
+        shown = [{"name": name, **method.model_dump()} for name, method in elsewhere.items()]
+        click.echo(json.dumps(shown, indent=1, ensure_ascii=False))
+        return
+    from rich.markup import escape
+    from rich.table import Table
+
+    from dfrd_bench.cli.printing import console
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("name", "what it is", "venue", "sees", "why it is not here", "link"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "name")
+    for name, method in elsewhere.items():
+        cells = (name, method.summary, method.venue, method.sees, method.why, method.link)
+        table.add_row(*map(escape, cells))
     console().print(table)
 
 

@@ -49,6 +49,7 @@ def suite(name: str | None, request: Request, seeds: str, dry_run: bool, quiet: 
         for job in jobs:
             click.echo(job)
         return
+    from dfrd_bench.registry import METHODS
     from dfrd_bench.runs.run import fulfil
 
     with watching(quiet) as observer:
@@ -65,7 +66,9 @@ def suite(name: str | None, request: Request, seeds: str, dry_run: bool, quiet: 
                 raise
             failed += 1
             click.echo(f"Error: {one_line(job)}: {one_line(error)}", err=True)
-    click.echo(f"Compare with: dfrd-bench table {request.results} --teacher --suite {name}")
+    seen = {METHODS.get(str(job.method)).sees for job in jobs}
+    both = " --tracks both" if len(seen) > 1 else ""
+    click.echo(f"Compare with: dfrd-bench table {request.results} --teacher --suite {name}{both}")
     if failed:
         click.echo(f"{failed} of {len(jobs)} runs failed.", err=True)
         sys.exit(2)

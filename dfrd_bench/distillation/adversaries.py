@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dfrd_bench.attacks.projected_gradient import ascend
 from dfrd_bench.attacks.surrogate import StandIns
+from dfrd_bench.distillation.endurance import Endurance
 from dfrd_bench.distillation.losses import entropy_per_image, kl_from_uniform_per_image, kl_per_image
 from dfrd_bench.distillation.modes import frozen
 from dfrd_bench.problem import Problem
@@ -49,7 +50,14 @@ class DivergenceAdversary:
     start: Start = "noise"
     stand_ins: StandIns = field(default_factory=StandIns, repr=False, compare=False)
 
-    def __call__(self, model: nn.Module, x: Tensor, teacher_logits: Tensor, generator: torch.Generator) -> Tensor:
+    def __call__(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        teacher_logits: Tensor,
+        generator: torch.Generator,
+        endurance: Endurance | None = None,
+    ) -> Tensor:
         """Adversarial images [N, C, H, W] for x.
 
         Args:
@@ -57,6 +65,7 @@ class DivergenceAdversary:
             x: images [N, C, H, W].
             teacher_logits: f^T(x), [N, K].
             generator: draws the start.
+            endurance: counts the steps that each image withstands.
         """
         threat = self.problem.threat
         start = started(x, self.start, threat.eps, generator)
@@ -65,6 +74,8 @@ class DivergenceAdversary:
 
             def objective(images: Tensor) -> Tensor:
                 logits = self.problem.precision.logits(network, images)
+                if endurance is not None:
+                    endurance.see(logits)
                 value = kl_per_image(teacher_logits, logits)
                 return value - self.gamma * kl_from_uniform_per_image(logits) if self.gamma else value
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dfrd_bench.attacks.projected_gradient import ascend, cross_entropy
 from dfrd_bench.attacks.surrogate import StandIns
 from dfrd_bench.distillation.adversaries import Start, started
+from dfrd_bench.distillation.endurance import Count, Endurance
 from dfrd_bench.distillation.lessons import Attacked, Batch
 from dfrd_bench.distillation.losses import kl_per_image
 from dfrd_bench.distillation.margins import ClassMargins
@@ -20,9 +21,23 @@ from dfrd_bench.problem import Problem
 
 Away = Literal["label", "teacher", "clean", "gap"]
 Mode = Literal["eval", "train"]
-Count = Literal["first", "all"]
 Watch = Callable[[Tensor, Tensor], None]
 """Told of every iterate before its step: images [N, C, H, W], and which are classified correctly, [N] bool."""
+
+
+class AttackRecipe(Protocol):
+    """Hyper-parameters that say how the student is attacked."""
+
+    @property
+    def attack_steps(self) -> int: ...
+    @property
+    def attack_step(self) -> float | None: ...
+    @property
+    def attack_start(self) -> Start: ...
+    @property
+    def attack_mode(self) -> Mode: ...
+    @property
+    def count(self) -> Count: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +54,7 @@ class InnerAttack:
         step: length of a step; the threat model's when None.
         start: at x + 0.001·N(0, I), or uniformly in the ball.
         mode: in which the student is attacked; in "train" with batch statistics, and every step moves its running ones.
-        count: an image withstands the steps before which it is still classified correctly: those before the "first" at
-            which it is not (Fair-ARD eq. 5), or "all" such, also when it comes back (Fair-ARD's released code).
+        count: which steps an image withstands, see `Endurance`.
         margins: ε and step per class; the threat model's for all when None.
         stand_ins: what is asked instead of the student in eval mode.
     """
@@ -61,19 +75,15 @@ class InnerAttack:
         """Adversarial images for a batch, and how many steps each of its images withstood."""
         x, precision = batch.x, self.problem.precision
         eps, step = self._lengths(batch.labels)
-        withstood = torch.zeros(len(x), device=x.device)
-        standing = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        endurance = Endurance(batch.labels, self.count)
         with frozen(student) if self.mode == "eval" else without_gradients(student):
             network = self.stand_ins.of(student, x) if self.mode == "eval" else student
             distance = self._distance(network, batch)
 
             def objective(images: Tensor) -> Tensor:
                 """One value per image; and see which are still classified correctly."""
-                nonlocal standing
                 logits = precision.logits(network, images)
-                right = logits.detach().argmax(dim=1) == batch.labels
-                standing = right & standing if self.count == "first" else right
-                withstood.add_(standing)
+                right = endurance.see(logits)
                 if watch is not None:
                     watch(images.detach(), right)
                 return distance(images, logits)
@@ -86,7 +96,20 @@ class InnerAttack:
                 steps=self.steps,
                 start=started(x, self.start, eps, generator),
             )
-        return Attacked(x_adv, withstood)
+        return Attacked(x_adv, endurance.steps)
+
+    @classmethod
+    def of(cls, recipe: AttackRecipe, problem: Problem, away: Away) -> InnerAttack:
+        """The attack that hyper-parameters describe."""
+        return cls(
+            problem=problem,
+            away=away,
+            steps=recipe.attack_steps,
+            step=recipe.attack_step,
+            start=recipe.attack_start,
+            mode=recipe.attack_mode,
+            count=recipe.count,
+        )
 
     def _lengths(self, labels: Tensor) -> tuple[float | Tensor, float | Tensor]:
         """ε and step: of all images, or per class [N, 1, 1, 1]."""

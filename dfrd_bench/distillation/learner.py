@@ -14,7 +14,8 @@ from torch import Tensor
 from dfrd_bench.distillation.adversaries import Start
 from dfrd_bench.distillation.augmentation import augment
 from dfrd_bench.distillation.distiller import Averages
-from dfrd_bench.distillation.inner_attack import Away, Count, InnerAttack, Mode
+from dfrd_bench.distillation.endurance import Count
+from dfrd_bench.distillation.inner_attack import Away, InnerAttack, Mode
 from dfrd_bench.distillation.lessons import Batch, Lesson, PerImage
 from dfrd_bench.distillation.losses import FiniteLosses
 from dfrd_bench.distillation.schedules import set_learning_rate
@@ -106,21 +107,11 @@ class Learner(Method):
         c = self.config
         if not isinstance(c, AttackedConfig) or not c.fair:
             return Uniform()
-        k, device = self.problem.num_classes, self.problem.device
-        return ClassDifficulty(k, device, beta=c.beta, clamp=c.clamp, sizes=c.sizes)
+        return ClassDifficulty.by(c, self.problem)
 
     def attack(self, away: Away) -> InnerAttack:
         """The recipe's attack on the student."""
-        c = cast(AttackedConfig, self.config)
-        return InnerAttack(
-            problem=self.problem,
-            away=away,
-            steps=c.attack_steps,
-            step=c.attack_step,
-            start=c.attack_start,
-            mode=c.attack_mode,
-            count=c.count,
-        )
+        return InnerAttack.of(cast(AttackedConfig, self.config), self.problem, away)
 
     def lesson_at(self, epoch: int) -> Lesson:
         """The lesson of an epoch; here always the same."""

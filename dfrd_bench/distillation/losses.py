@@ -28,7 +28,14 @@ def kl_per_image(p_logits: Tensor, q_logits: Tensor, temperature: float = 1.0) -
     return (log_p.exp() * (log_p - log_q)).sum(dim=1)
 
 
-def kl(p_logits: Tensor, q_logits: Tensor, *, temperature: float = 1.0, reduction: Reduction = "batchmean") -> Tensor:
+def kl(
+    p_logits: Tensor,
+    q_logits: Tensor,
+    *,
+    temperature: float = 1.0,
+    reduction: Reduction = "batchmean",
+    weights: Tensor | None = None,
+) -> Tensor:
     """KL(p, q) as a scalar, times temperature² so that its gradients keep their size (Hinton et al. 2015).
 
     Args:
@@ -36,8 +43,10 @@ def kl(p_logits: Tensor, q_logits: Tensor, *, temperature: float = 1.0, reductio
         q_logits: the approximation's logits [N, K].
         temperature: divides both logits.
         reduction: "batchmean" averages over images; "mean" over images and classes, as RSLAD's released code does.
+        weights: by which each image's divergence is multiplied before, [N]; all 1 when None.
     """
-    value = kl_per_image(p_logits, q_logits, temperature).mean() * temperature**2
+    per_image = kl_per_image(p_logits, q_logits, temperature)
+    value = (per_image if weights is None else weights * per_image).mean() * temperature**2
     return value / p_logits.shape[1] if reduction == "mean" else value
 
 
@@ -127,10 +136,14 @@ def rslad(
     *,
     adversarial_weight: float = 5 / 6,
     reduction: Reduction = "batchmean",
+    weights: Tensor | None = None,
 ) -> Tensor:
-    """w·KL(f^T(x), f^S(x_adv)) + (1 − w)·KL(f^T(x), f^S(x)) (Zi et al. 2021; FERD A.8): logits [N, K] each -> scalar."""
-    adversarial = kl(teacher, student_adversarial, reduction=reduction)
-    clean = kl(teacher, student_clean, reduction=reduction)
+    """w·KL(f^T(x), f^S(x_adv)) + (1 − w)·KL(f^T(x), f^S(x)) (Zi et al. 2021; FERD A.8): logits [N, K] each -> scalar.
+
+    With weights [N] each image's divergences are multiplied by its own, as `kl` does.
+    """
+    adversarial = kl(teacher, student_adversarial, reduction=reduction, weights=weights)
+    clean = kl(teacher, student_clean, reduction=reduction, weights=weights)
     return adversarial_weight * adversarial + (1 - adversarial_weight) * clean
 
 

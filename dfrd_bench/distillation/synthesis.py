@@ -103,14 +103,14 @@ class PoolDistiller(Distiller):
             rounds.add(self.synthesize_one_batch())
         numbers = rounds.means()
         if epoch >= self.synthesis.warmup_epochs or epoch == self.synthesis.epochs - 1:
-            numbers["lr"] = self.set_learning_rate(epoch)
+            numbers["lr"] = self.begin_epoch(epoch)
             averages = Averages()
             self.progress("distill", 0, self.synthesis.distillation_steps)
             for step in range(self.synthesis.distillation_steps):
-                images, _ = self.pool.draw(self.synthesis.batch_size, self.rng)
-                averages.add({"loss": self.distill(images)})
+                images, made_for = self.pool.draw(self.synthesis.batch_size, self.rng)
+                averages.add({"loss": self.distill(images, made_for)})
                 self.progress("distill", step + 1, self.synthesis.distillation_steps)
-            numbers |= averages.means()
+            numbers |= averages.means() | self.end_epoch()
         return numbers
 
     def synthesize_one_batch(self) -> dict[str, float]:

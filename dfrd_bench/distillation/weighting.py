@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from dfrd_bench.method import Resumable, Stateful
+from dfrd_bench.problem import Problem
 
 CLAMP = (5 / 6, 5 / 2)
 TINY = 1e-5  # added to κ, as the released code does, so that a class that withstands no step has a weight
 
 Clamp = Literal["none", "released"]
 Sizes = Literal["own", "equal"]
+
+
+class Fairness(Protocol):
+    """Hyper-parameters that say how classes are weighted."""
+
+    @property
+    def beta(self) -> float: ...
+    @property
+    def clamp(self) -> Clamp: ...
+    @property
+    def sizes(self) -> Sizes: ...
 
 
 class Weighting(Stateful, Protocol):
@@ -48,7 +61,8 @@ class ClassDifficulty(Resumable):
     """ω_c = κ_c^−β, scaled to a mean of 1: hard classes weigh more (Fair-ARD, Yue et al. 2023, eq. 5-7).
 
     κ_c is the mean number of steps that the images of class c withstood in the epoch before; the first epoch weighs all alike.
-    Turns a method X into Fair-X.
+    Turns a method X into Fair-X. A class keeps its κ in an epoch without images of it; before its first it has none, weighs 1,
+    and is not among those whose mean weight is 1.
 
     Args:
         num_classes: K.
@@ -64,9 +78,15 @@ class ClassDifficulty(Resumable):
     ) -> None:
         self.beta, self.clamp, self.sizes = beta, clamp, sizes
         self.weights = torch.ones(num_classes, device=device)
-        self.kappa = torch.zeros(num_classes, dtype=torch.float64, device=device)
+        self.kappa = torch.full((num_classes,), math.nan, dtype=torch.float64, device=device)
         self.total = torch.zeros(num_classes, dtype=torch.float64, device=device)
         self.count = torch.zeros(num_classes, dtype=torch.float64, device=device)
+
+    @classmethod
+    def by(cls, fairness: Fairness, problem: Problem) -> ClassDifficulty:
+        """The weighting that hyper-parameters describe."""
+        k, device = problem.num_classes, problem.device
+        return cls(k, device, beta=fairness.beta, clamp=fairness.clamp, sizes=fairness.sizes)
 
     def of(self, labels: Tensor, withstood: Tensor | None = None) -> Tensor:
         """ω of each image's class."""
@@ -79,14 +99,16 @@ class ClassDifficulty(Resumable):
         self.count.index_add_(0, labels, torch.ones_like(withstood, dtype=torch.float64))
 
     def end_epoch(self) -> dict[str, float]:
-        """κ of this epoch, and ω for the next; a class without images keeps its κ."""
+        """κ of this epoch, and ω for the next; of a class without κ the history has none."""
         count = self.count if self.sizes == "own" else torch.full_like(self.count, float(self.count.mean()))
         self.kappa = torch.where(self.count > 0, self.total / count.clamp(min=TINY), self.kappa)
-        self.weights = class_weights(self.kappa, beta=self.beta, clamp=self.clamp).float()
+        known = ~self.kappa.isnan()
+        self.weights = torch.ones_like(self.weights)
+        self.weights[known] = class_weights(self.kappa[known], beta=self.beta, clamp=self.clamp).float()
         self.total, self.count = torch.zeros_like(self.total), torch.zeros_like(self.count)
         kappa, weights = self.kappa.tolist(), self.weights.tolist()
         return {
-            **{f"kappa/{k}": value for k, value in enumerate(kappa)},
+            **{f"kappa/{k}": value for k, value in enumerate(kappa) if not math.isnan(value)},
             **{f"w/{k}": value for k, value in enumerate(weights)},
         }
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 FRAME_COLUMNS = [
-    *("dataset", "teacher", "student", "kind", "method", "variant", "seed", "num_classes"),
+    *("dataset", "teacher", "student", "kind", "method", "variant", "sees", "seed", "num_classes"),
     *("attack", "metric", "value", "low", "high", "run"),
 ]
 
@@ -25,7 +25,8 @@ FRAME_COLUMNS = [
 def load_results(results: str | Path) -> pd.DataFrame:
     """All records below a folder as one long-form frame, a row per run, attack and metric.
 
-    Values are fractions; nsd is NaN where undefined; `low` and `high` bound the 95% interval. The metric `worst_case`
+    `sees` is what the method saw of the dataset: "nothing", or "training images", the other track of the tables. Values are
+    fractions; nsd is NaN where undefined; `low` and `high` bound the 95% interval. The metric `worst_case`
     belongs to the attack "all". Records that are invalid, or that what they were made from contradicts, are skipped with a
     warning in the log.
 
@@ -50,7 +51,7 @@ def record_rows(record: Record, run: str) -> Iterator[dict[str, Any]]:
     spec = record.spec
     common = {
         **{"dataset": spec.dataset, "teacher": spec.teacher.name, "student": spec.student, "kind": spec.kind},
-        **{"method": spec.method, "variant": spec.variant, "seed": spec.seed, "run": run},
+        **{"method": spec.method, "variant": spec.variant, "sees": spec.sees, "seed": spec.seed, "run": run},
         "num_classes": record.dataset.info.num_classes,
     }
     for attack, result in record.evaluation.attacks.items():

@@ -67,7 +67,8 @@ def resolve_config(request: Request, method_class: type[Method], dataset: Datase
         values["epochs"] = request.epochs
     name = str(request.method)
     config = validated(method_class.Config, values, name)
-    return config, variant_of(request.preset, config, validated(method_class.Config, budget, name))
+    usual = {**method_class.Config.implied(dict(config)), **budget}
+    return config, variant_of(request.preset, config, validated(method_class.Config, usual, name))
 
 
 def budget_of(method_class: type[Method], num_classes: int, preset: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,7 +78,7 @@ def budget_of(method_class: type[Method], num_classes: int, preset: Mapping[str,
 
 def variant_of(preset: str, config: MethodConfig, default: MethodConfig) -> str:
     """A short label of what sets a run apart: its preset, and every hyper-parameter that is not that preset's."""
-    values, usual = config.model_dump(), default.model_dump()
+    values, usual = dict(config), dict(default)
     parts = [preset] if preset != "default" else []
     parts += [f"{name}={_plain(value)}" for name, value in sorted(values.items()) if value != usual[name]]
     return "+".join(parts) or "default"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 import torch
+from pydantic import field_validator
 from torch import Tensor
 
 from dfrd_bench.distillation.adversaries import EntropyAscent
@@ -42,6 +43,15 @@ class DFHLConfig(SynthesisConfig):
     adversarial_weight: float = param(5 / 6, "not used: DFHL is not converted", "–", ge=0, le=1)
     reduction: Literal["batchmean", "mean"] = param("batchmean", "not used: DFHL is not converted", "–")
     soft_labels: bool = param(False, "learn the teacher's probabilities instead of its decisions", "option")
+
+    @field_validator("conversion", mode="before")
+    @classmethod
+    def _robust_already(cls, conversion: Any) -> Any:
+        if conversion in (False, "plain"):
+            return False
+        raise ValueError(
+            "should be False: DFHL is robust distillation already, its high-entropy examples are its attack"
+        )
 
     @classmethod
     def for_classes(cls, num_classes: int) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from functools import partial
 from typing import Literal, cast
 
 import torch
@@ -16,7 +15,7 @@ from dfrd_bench.distillation.batchnorm import BatchNormStatistics
 from dfrd_bench.distillation.bottleneck import Bottleneck, Ceiling, Noise, Penalty, Variance
 from dfrd_bench.distillation.conversion import Distillation, RobustDistillation
 from dfrd_bench.distillation.distiller import RELEASED
-from dfrd_bench.distillation.losses import decoupled_kl, kl, kl_from_uniform_per_image, rslad
+from dfrd_bench.distillation.losses import decoupled_kl, kl, kl_from_uniform_per_image
 from dfrd_bench.distillation.reweighting import STEPS_BASED, Strategy, Unit, class_means, distribution, probe
 from dfrd_bench.distillation.split import SplitTeacher
 from dfrd_bench.distillation.synthesis import SynthesisConfig, SynthesizeThenDistill
@@ -186,11 +185,11 @@ class FERD(SynthesizeThenDistill):
         if not c.conversion:
             return super().make_distillation()
         gamma = c.gamma if c.utae else 0.0
-        ascent = self.adversary(gamma)
+        on_student = self.converted(self.adversary(gamma))
+        if c.attack_model == "student":
+            return on_student
 
         def attack(student: nn.Module, x: Tensor, teacher_logits: Tensor, generator: torch.Generator) -> Tensor:
-            attacked = student if c.attack_model == "student" else self.problem.teacher
-            return ascent(attacked, x, teacher_logits, generator)
+            return on_student.adversary(self.problem.teacher, x, teacher_logits, generator)
 
-        loss = partial(rslad, adversarial_weight=c.adversarial_weight, reduction=c.reduction)
-        return RobustDistillation(attack, loss)
+        return RobustDistillation(attack, on_student.loss)

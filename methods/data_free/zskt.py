@@ -72,7 +72,7 @@ class ZSKT(Distiller):
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Rounds of n_G generator steps and n_S student steps on fresh images, until the student's steps are used up."""
         c = self.zskt
-        rate = self.set_learning_rate(epoch)
+        rate = self.begin_epoch(epoch)
         set_learning_rate(self.generator_optimiser, c.generator_lr * cosine(epoch, c.epochs))
         averages = Averages()
         self.progress("distill", 0, c.distillation_steps)
@@ -82,7 +82,7 @@ class ZSKT(Distiller):
                     averages.add({"loss_adv": self.improve_generator()})
             averages.add({"loss": self.distill(self.fresh_images(c.batch_size).detach())})
             self.progress("distill", step + 1, c.distillation_steps)
-        return {**averages.means(), "lr": rate}
+        return {**averages.means(), "lr": rate, **self.end_epoch()}
 
     def fresh_images(self, n: int) -> Tensor:
         """Images [n, C, H, W] from new latent codes; batch statistics in the generator, as in training."""
