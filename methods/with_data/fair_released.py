@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dfrd_bench.distillation.inner_attack import Count
+from dfrd_bench.distillation.endurance import Count
 from dfrd_bench.distillation.learner import FAIR_RELEASED, Shares
 from dfrd_bench.distillation.weighting import Clamp, Sizes
 from dfrd_bench.method import Reference, param
