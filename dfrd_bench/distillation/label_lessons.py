@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from dfrd_bench.attacks.projected_gradient import cross_entropy
 from dfrd_bench.distillation.inner_attack import InnerAttack
 from dfrd_bench.distillation.lessons import Batch, PerImage
 from dfrd_bench.distillation.losses import kl_per_image
 from dfrd_bench.problem import Precision
+
+
+def label_loss(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy per image to its label, of which a share is spread over all K classes: [N, K], [N] -> [N]."""
+    return F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
 
 
 @dataclass(frozen=True)
@@ -20,13 +25,15 @@ class NaturalLesson:
 
     Attributes:
         precision: of the student's passes.
+        smoothing: see `label_loss`.
     """
 
     precision: Precision
+    smoothing: float = 0.0
 
     def __call__(self, student: nn.Module, batch: Batch, generator: torch.Generator) -> PerImage:
         """One pass, no attack."""
-        return PerImage({"student": cross_entropy(self.precision.logits(student, batch.x), batch.labels)})
+        return PerImage({"student": label_loss(self.precision.logits(student, batch.x), batch.labels, self.smoothing)})
 
 
 @dataclass(frozen=True)
@@ -35,15 +42,17 @@ class AdversarialLesson:
 
     Attributes:
         attack: makes x_adv.
+        smoothing: see `label_loss`.
     """
 
     attack: InnerAttack
+    smoothing: float = 0.0
 
     def __call__(self, student: nn.Module, batch: Batch, generator: torch.Generator) -> PerImage:
         """Attack, then one pass."""
         attacked = self.attack(student, batch, generator)
         logits = self.attack.problem.precision.logits(student, attacked.x)
-        return PerImage({"student": cross_entropy(logits, batch.labels)}, attacked.withstood)
+        return PerImage({"student": label_loss(logits, batch.labels, self.smoothing)}, attacked.withstood)
 
 
 @dataclass(frozen=True)
@@ -53,18 +62,25 @@ class TradesLesson:
     Attributes:
         attack: makes x_adv.
         weight: β.
+        smoothing: see `label_loss`.
+        one_batch: whether clean and adversarial images pass the student together, so that BatchNorm normalises both by the
+            statistics of both; else one after the other.
     """
 
     attack: InnerAttack
     weight: float
+    smoothing: float = 0.0
+    one_batch: bool = False
 
     def __call__(self, student: nn.Module, batch: Batch, generator: torch.Generator) -> PerImage:
-        """Attack, then a clean and an adversarial pass."""
+        """Attack, then a clean and an adversarial pass, or one of both."""
         attacked, precision = self.attack(student, batch, generator), self.attack.problem.precision
-        clean = precision.logits(student, batch.x)
-        adversarial = precision.logits(student, attacked.x)
+        if self.one_batch:
+            clean, adversarial = precision.logits(student, torch.cat([batch.x, attacked.x])).chunk(2)
+        else:
+            clean, adversarial = precision.logits(student, batch.x), precision.logits(student, attacked.x)
         terms = {
-            "natural": cross_entropy(clean, batch.labels),
+            "natural": label_loss(clean, batch.labels, self.smoothing),
             "robust": self.weight * kl_per_image(clean, adversarial),
         }
         return PerImage(terms, attacked.withstood, adversarial.detach())

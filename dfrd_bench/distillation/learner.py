@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -13,12 +13,13 @@ from torch import Tensor
 
 from dfrd_bench.distillation.adversaries import Start
 from dfrd_bench.distillation.augmentation import augment
+from dfrd_bench.distillation.averaging import WeightAverage
 from dfrd_bench.distillation.distiller import Averages
 from dfrd_bench.distillation.endurance import Count
 from dfrd_bench.distillation.inner_attack import Away, InnerAttack, Mode
 from dfrd_bench.distillation.lessons import Batch, Lesson, PerImage
 from dfrd_bench.distillation.losses import FiniteLosses
-from dfrd_bench.distillation.schedules import set_learning_rate
+from dfrd_bench.distillation.schedules import one_cycle, set_learning_rate
 from dfrd_bench.distillation.weighting import Clamp, ClassDifficulty, Sizes, Uniform, Weighting
 from dfrd_bench.method import Method, MethodConfig, param
 from dfrd_bench.problem import Problem, Sees, TrainingProblem
@@ -26,6 +27,8 @@ from dfrd_bench.problem import Problem, Sees, TrainingProblem
 RECIPE = "Fair-ARD paper, section 4.1"
 FAIR = "Fair-ARD paper, eq. 5-7"
 FAIR_RELEASED = "Fair-ARD released code"
+AVERAGING = "Rebuffi et al. 2021, Data Augmentation Can Improve Robustness"
+TRICKS = "Pang et al. 2021, Bag of Tricks for Adversarial Training"
 Shares = tuple[Annotated[float, Field(ge=0, le=1)], ...]
 """Of the epochs, as points in time."""
 
@@ -35,12 +38,23 @@ class LearnerConfig(MethodConfig):
 
     epochs: int = param(200, "passes over the training images", "original settings", ge=1)
     batch_size: int = param(128, "images per step", RECIPE, ge=2)
-    lr: float = param(0.1, "student: SGD learning rate", RECIPE, gt=0)
+    lr: float = param(0.1, "student: SGD learning rate, at its highest", RECIPE, gt=0)
+    schedule: Literal["steps", "cycle"] = param(
+        "steps", "lr falls at each of decay_at; or in one cycle rises over warmup and falls along a cosine to 0", RECIPE
+    )
     decay: float = param(0.1, "what lr is multiplied by at each of decay_at", "original settings", gt=0, le=1)
     decay_at: Shares = param((0.5, 0.75), "after which shares of the epochs lr falls", "original settings")
+    warmup: float = param(0.1, "cycle: share of the steps in which lr rises", "common practice", ge=0, lt=1)
     momentum: float = param(0.9, "student: SGD momentum", RECIPE, ge=0, lt=1)
     nesterov: bool = param(False, "Nesterov's momentum (Fair-ARD's released code: true)", RECIPE)
     weight_decay: float = param(2e-4, "student: SGD weight decay", RECIPE, ge=0)
+    ema: float = param(
+        0.0,
+        "decay per step of the average of the weights that the student has in the end; 0: none",
+        AVERAGING,
+        ge=0,
+        lt=1,
+    )
     crop_padding: int | None = param(
         None, "random crop's padding; when null 4, on images below 32 pixels an eighth of the height", "all", ge=0
     )
@@ -51,6 +65,12 @@ class LearnerConfig(MethodConfig):
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
         return self
+
+
+class LabelledConfig(LearnerConfig):
+    """The recipe of those in whose loss the labels stand."""
+
+    label_smoothing: float = param(0.0, "share of the label that is spread over all classes", TRICKS, ge=0, lt=1)
 
 
 class AttackedConfig(LearnerConfig):
@@ -94,6 +114,10 @@ class Learner(Method):
             nesterov=self.recipe.nesterov,
             weight_decay=self.recipe.weight_decay,
         )
+        self.average = WeightAverage(self.student, self.recipe.ema) if self.recipe.ema else None
+        if self.average is not None:
+            update, student = self.average.update, self.student
+            self.optimiser.register_step_post_hook(lambda *_: update(student))
         self.losses = FiniteLosses()
         self.lesson = self.make_lesson()
         self.weighting = self.make_weighting()
@@ -117,14 +141,20 @@ class Learner(Method):
         """The lesson of an epoch; here always the same."""
         return self.lesson
 
-    def learning_rate(self, epoch: int) -> float:
-        """`lr`, multiplied by `decay` for each share of the epochs that is over."""
+    def learning_rate(self, epoch: float) -> float:
+        """Of the step after so many epochs."""
         return self.recipe.lr * self.decayed(epoch)
 
-    def decayed(self, epoch: int) -> float:
-        """By what lr, and other rates that fall with it, are multiplied in an epoch."""
-        over = sum(epoch >= round(share * self.recipe.epochs) for share in self.recipe.decay_at)
-        return self.recipe.decay**over
+    def decayed(self, epoch: float) -> float:
+        """By what lr, and other rates that fall with it, are multiplied: `decay` for each share of the epochs that is over, or
+        where in its one cycle lr is.
+        """
+        c = self.recipe
+        if c.schedule == "cycle":
+            step = round(epoch * self.batches) + 1
+            return one_cycle(step / (c.epochs * self.batches + 1), c.warmup)
+        over = sum(epoch >= round(share * c.epochs) for share in c.decay_at)
+        return c.decay**over
 
     @property
     def batches(self) -> int:
@@ -149,14 +179,17 @@ class Learner(Method):
         )
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
-        """One pass over the training images."""
+        """One pass over the training images; after the last the student has its averaged weights, if it has any."""
         rate, lesson = self.learning_rate(epoch), self.lesson_at(epoch)
-        set_learning_rate(self.optimiser, rate)
         averages = Averages()
         self.progress("distill", 0, self.batches)
         for step, (images, labels) in enumerate(self.draw()):
+            rate = self.learning_rate(epoch + step / self.batches)
+            set_learning_rate(self.optimiser, rate)
             averages.add(self.learn(lesson, images, labels))
             self.progress("distill", step + 1, self.batches)
+        if self.average is not None and epoch == self.recipe.epochs - 1:
+            self.student.load_state_dict(self.average.model.state_dict())
         return {**averages.means(), "lr": rate, **self.weighting.end_epoch()}
 
     def learn(self, lesson: Lesson, images: Tensor, labels: Tensor) -> dict[str, Tensor]:

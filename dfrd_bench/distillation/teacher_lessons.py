@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dfrd_bench.attacks.projected_gradient import cross_entropy
 from dfrd_bench.distillation.inner_attack import InnerAttack
+from dfrd_bench.distillation.label_lessons import label_loss
 from dfrd_bench.distillation.lessons import Batch, PerImage
 from dfrd_bench.distillation.losses import Reduction, kl_per_image
 
@@ -35,6 +35,7 @@ class ARDLesson:
         temperature: τ.
         alpha: α.
         label_temperature: of the cross-entropy.
+        smoothing: of the labels, see `label_loss`.
         reduction: of the KL, see `divergence`.
     """
 
@@ -43,6 +44,7 @@ class ARDLesson:
     alpha: float = 1.0
     label_temperature: float = 30.0
     reduction: Reduction = "batchmean"
+    smoothing: float = 0.0
 
     def __call__(self, student: nn.Module, batch: Batch, generator: torch.Generator) -> PerImage:
         """Attack, then an adversarial and a clean pass."""
@@ -53,7 +55,8 @@ class ARDLesson:
             clean = precision.logits(student, batch.x)
         terms = {"adversarial": self.alpha * soft}
         if self.alpha < 1:
-            terms["labels"] = (1 - self.alpha) * cross_entropy(clean / self.label_temperature, batch.labels)
+            hard = label_loss(clean / self.label_temperature, batch.labels, self.smoothing)
+            terms["labels"] = (1 - self.alpha) * hard
         return PerImage(terms, attacked.withstood, adversarial.detach())
 
 

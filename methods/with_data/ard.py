@@ -6,7 +6,7 @@ from typing import Literal, cast
 
 from dfrd_bench.distillation.adversaries import Start
 from dfrd_bench.distillation.inner_attack import Mode
-from dfrd_bench.distillation.learner import AttackedConfig, Learner
+from dfrd_bench.distillation.learner import AttackedConfig, LabelledConfig, Learner
 from dfrd_bench.distillation.lessons import Lesson
 from dfrd_bench.distillation.teacher_lessons import ARDLesson
 from dfrd_bench.method import Reference, param
@@ -15,7 +15,7 @@ PAPER = "Goldblum et al. 2020"
 RELEASED = "Goldblum et al. 2020, released code"
 
 
-class ARDConfig(AttackedConfig):
+class ARDConfig(AttackedConfig, LabelledConfig):
     """ARD's hyper-parameters."""
 
     attack_start: Start = param(
@@ -47,4 +47,5 @@ class ARD(Learner):
             alpha=c.alpha,
             label_temperature=c.label_temperature or c.temperature,
             reduction=c.reduction,
+            smoothing=c.label_smoothing,
         )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from dfrd_bench.distillation.adversaries import Start
 from dfrd_bench.distillation.label_lessons import AdversarialLesson
-from dfrd_bench.distillation.learner import AttackedConfig, Learner
+from dfrd_bench.distillation.learner import AttackedConfig, LabelledConfig, Learner
 from dfrd_bench.distillation.lessons import Lesson
 from dfrd_bench.method import Reference, param
 
 PAPER = "Madry et al. 2018"
 
 
-class SATConfig(AttackedConfig):
+class SATConfig(AttackedConfig, LabelledConfig):
     """SAT's hyper-parameters; the schedule is the shared recipe's."""
 
     attack_start: Start = param(
@@ -30,4 +32,4 @@ class SAT(Learner):
 
     def make_lesson(self) -> Lesson:
         """The labels of adversarial images."""
-        return AdversarialLesson(self.attack("label"))
+        return AdversarialLesson(self.attack("label"), cast(SATConfig, self.config).label_smoothing)
