@@ -69,7 +69,10 @@ NETWORKS: tuple[Option, ...] = (
     *NATURAL,
     click.option("--student", metavar="NAME", help="See `list students`; the dataset's own by default."),
     click.option(
-        "--preset", default="default", show_default=True, help="Budget: default, quick, paper, or cpu (not for digits)."
+        "--preset",
+        default="default",
+        show_default=True,
+        help="Budget: default, quick, paper, cpu (not for digits); with data also teacher.",
     ),
     precision_or_auto,
     click.option(

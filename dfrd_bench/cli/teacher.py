@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 
 import click
 
@@ -14,8 +13,8 @@ EPILOG = """
 \b
 Examples:
   dfrd-bench teacher train --dataset digits
-  dfrd-bench teacher train --arch wrn-16-2 --method at --output at.safetensors
-  dfrd-bench teacher train --set beta=3 --set ema=0.999 --attacks clean,pgd20 --output beta3.safetensors
+  dfrd-bench teacher train --arch wrn-16-2 --method sat --output sat.safetensors
+  dfrd-bench teacher train --set robust_weight=3 --set ema=0.999 --attacks clean,pgd20 --output beta3.safetensors
   dfrd-bench teacher train --dataset tiny-imagenet --arch preactresnet-34 --method trades --precision bf16
 """
 
@@ -29,39 +28,38 @@ def teacher() -> None:
 @options.request(
     *options.IMAGES,
     options.architecture("See `list students`; the dataset's own by default."),
-    click.option(
-        "--method", type=click.Choice(["at", "trades"]), help="Training method; the dataset's recipe by default."
-    ),
+    click.option("--method", metavar="NAME", help="Such as natural, sat, trades; the dataset's own by default."),
     click.option("--epochs", type=int, help="Training epochs; the dataset's recipe by default."),
-    options.settings("A hyper-parameter (see above)."),
+    options.settings("A hyper-parameter (see `show METHOD`)."),
     options.seed,
     *options.BALL,
     options.precision,
     *options.MEASURING,
-)
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Where the weights go; results/teachers/DATASET-ARCH-METHOD-seedN.safetensors by default.",
+    click.option(
+        "--output",
+        type=click.Path(dir_okay=False),
+        metavar="FILE",
+        help="Where the weights go; results/teachers/DATASET-ARCH-METHOD-seedN.safetensors by default.",
+    ),
 )
 @options.threads
 @options.quiet
-def train(request: Request, output: Path | None, quiet: bool) -> None:
+def train(request: Request, quiet: bool) -> None:
     """Train a robust teacher, write its weights, evaluate it on the test images, and record both beside the weights.
 
     A training that was stopped goes on where it was; a teacher that is finished is not trained again.
 
-    The hyper-parameters are the literature's for CIFAR-10, under the dataset's own recipe, under what is set here:
-    method, epochs, batch_size, lr, warmup, momentum, weight_decay, beta (of TRADES), label_smoothing, inner_steps,
-    inner_step, ema and padding.
+    It is the run of a method that needs no teacher. Its hyper-parameters are the literature's for CIFAR-10, under the
+    dataset's own recipe (together the preset `teacher`), under what is set here: epochs, batch_size, lr, schedule, warmup,
+    weight_decay, ema, crop_padding, label_smoothing, attack_steps, attack_step, robust_weight (the β of TRADES), …
     """
     from dfrd_bench.cli.printing import print_outcome
     from dfrd_bench.cli.progress import watching
-    from dfrd_bench.runs.teacher import fulfil_teacher
+    from dfrd_bench.runs.preparation import teacher_request
+    from dfrd_bench.runs.run import fulfil
 
     with watching(quiet) as observer:
-        trained = fulfil_teacher(request, output, observer)
+        trained = fulfil(teacher_request(request), observer)
     if trained.cached:
         click.echo(f"Already trained: {trained.weights}")
     print_outcome(trained.record.evaluation)

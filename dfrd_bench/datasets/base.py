@@ -40,6 +40,27 @@ SHARED_TRAINING_PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 """The same for methods that see the training images: the papers' budget, a tenth of 200 epochs, and a hundredth."""
 
+TEACHER_PRESET = "teacher"
+TEACHER_RECIPE: Mapping[str, Any] = {
+    "epochs": 110,
+    "batch_size": 128,
+    "lr": 0.1,
+    "schedule": "cycle",
+    "warmup": 0.1,
+    "momentum": 0.9,
+    "nesterov": True,
+    "weight_decay": 5e-4,
+    "ema": 0.995,
+    "crop_padding": 4,
+    "robust_weight": 6.0,
+    "one_batch": True,
+}
+"""By which a teacher is trained: the literature's for robust training on CIFAR-10.
+
+Epochs, batches, SGD and crops as in Pang et al. 2021 (Bag of Tricks for Adversarial Training), the weights' average as in Rebuffi
+et al. 2021 (Data Augmentation Can Improve Robustness), TRADES's β as in Zhang et al. 2019, one cycle by common practice.
+"""
+
 
 class Dataset(ABC):
     """A labelled image dataset with the threat model, teacher, student and budgets that go with it.
@@ -53,9 +74,11 @@ class Dataset(ABC):
             user must name one.
         presets: named budgets (hyper-parameters by name) for `--preset`; must hold "default". "paper" is every method's
             own defaults and always exists.
-        training_presets: the same for methods that see the training images; those of `presets` by name.
+        training_presets: the same for methods that see the training images; those of `presets` by name. They have one more,
+            "teacher": how teachers are trained, `TEACHER_RECIPE` and what `teacher_recipe` changes of it.
+        teacher_method: by which `teacher train` trains, a name in the method registry.
         teacher_architecture: what `teacher train` trains, a name in the student registry; None: the default student.
-        teacher_recipe: hyper-parameters of robust training (`TeacherConfig`) that differ here from its defaults.
+        teacher_recipe: hyper-parameters of a teacher's training that differ here from `TEACHER_RECIPE`.
         takes_argument: whether its name may carry one (`imagefolder:PATH`), given to the constructor as `argument`.
         takes_data_dir: whether its images lie in files, in a folder given to the constructor as `data_dir` (None: the cache).
         test_images: how many test images are used, as many of each class; None for all (see `open_dataset`).
@@ -69,6 +92,7 @@ class Dataset(ABC):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     training_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = SHARED_TRAINING_PRESETS
     default_natural_teacher: ClassVar[str | None] = None
+    teacher_method: ClassVar[str] = "trades"
     teacher_architecture: ClassVar[str | None] = None
     teacher_recipe: ClassVar[Mapping[str, Any]] = {}
     takes_argument: ClassVar[bool] = False
@@ -97,7 +121,9 @@ class Dataset(ABC):
     @classmethod
     def presets_of(cls, sees: Sees) -> Mapping[str, Mapping[str, Any]]:
         """The budgets of methods that see nothing, or of those that see the training images."""
-        return cls.presets if sees == "nothing" else cls.training_presets
+        if sees == "nothing":
+            return cls.presets
+        return {**cls.training_presets, TEACHER_PRESET: {**TEACHER_RECIPE, **cls.teacher_recipe}}
 
     @abstractmethod
     def load(self, split: Literal["train", "test"]) -> LabelledImages:

@@ -59,7 +59,7 @@ class Digits(Dataset):
         "batch_size": 64,
         "weight_decay": 5e-3,  # 897 images: ten times CIFAR-10's
         "ema": 0.99,
-        "padding": 0,  # a digit fills its 8 x 8 pixels: shifts cut it off and cost 1 to 5 points of PGD-20
+        "crop_padding": 0,  # a digit fills its 8 x 8 pixels: shifts cut it off and cost 1 to 5 points of PGD-20
     }
 
     def load(self, split: Literal["train", "test"]) -> LabelledImages:

@@ -45,7 +45,7 @@ class TinyImageNet(Dataset):
     default_student = "preactresnet-18"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = SHARED_PRESETS
     teacher_architecture: ClassVar[str | None] = "preactresnet-34"  # FERD paper, table 4
-    teacher_recipe: ClassVar[Mapping[str, Any]] = {"padding": 8}  # an eighth of the side, as for CIFAR's 32
+    teacher_recipe: ClassVar[Mapping[str, Any]] = {"crop_padding": 8}  # an eighth of the side, as for CIFAR's 32
 
     def __init__(self, data_dir: Path | None = None) -> None:
         self.data_dir = data_dir

@@ -66,11 +66,11 @@ class ExperimentSpec(_Data):
 
     Attributes:
         kind: "student" for the run of a method, "teacher" for a teacher itself, evaluated or trained as well.
-        method: name in the method registry ("teacher" for a teacher).
+        method: name in the method registry, "teacher" for a teacher that was not trained here.
         variant: a short label for tables, e.g. "default" or "utae=false"; not part of the hash.
         provider: distribution and version that provide the method.
-        config: every hyper-parameter of the method, or of a teacher's training.
-        teacher: `NO_TEACHER` for a method that has none.
+        config: every hyper-parameter of the method.
+        teacher: `NO_TEACHER` for a method that has none; of a teacher the teacher itself.
         compiled: whether the student was trained as compiled by `torch.compile`, which rounds differently.
         sees: what the method saw of the dataset; left out of the file, and of the hash, where that is nothing.
         natural_teacher: the second teacher of a method that asks for one; left out of the file, and of the hash, of any other.
@@ -99,6 +99,11 @@ class ExperimentSpec(_Data):
         if self.natural_teacher is None:
             content.pop("natural_teacher", None)
         return content
+
+    @property
+    def role(self) -> str:
+        """What a table calls it: by its method, or a teacher, however it was trained, "teacher"."""
+        return self.method if self.kind == "student" else "teacher"
 
     def digest(self) -> str:
         """Eight hexadecimal digits that change whenever anything but the variant's label does."""
@@ -191,8 +196,8 @@ class TrainingRecord(_Data):
     Attributes:
         peak_memory_bytes: the process's on a CPU, the allocator's on a GPU.
         last: the last epoch's numbers.
-        passes: what it asked of teacher and student; None where that is not known, and left out of the file: for a teacher,
-            in records older than this field, and after a stop in an older version.
+        passes: what it asked of teacher and student; None where that is not known, and left out of the file: in
+            records older than this field, and after a stop in an older version.
     """
 
     epochs: int

@@ -51,7 +51,7 @@ def record_rows(record: Record, run: str) -> Iterator[dict[str, Any]]:
     spec = record.spec
     common = {
         **{"dataset": spec.dataset, "teacher": spec.teacher.name, "student": spec.student, "kind": spec.kind},
-        **{"method": spec.method, "variant": spec.variant, "sees": spec.sees, "seed": spec.seed, "run": run},
+        **{"method": spec.role, "variant": spec.variant, "sees": spec.sees, "seed": spec.seed, "run": run},
         "num_classes": record.dataset.info.num_classes,
     }
     for attack, result in record.evaluation.attacks.items():

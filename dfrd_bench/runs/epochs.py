@@ -28,7 +28,7 @@ LARGE = ("batch_size", "negatives", "generator_width")  # hyper-parameters that 
 
 
 class Trainee(Stateful, Protocol):
-    """What is trained epoch by epoch: a method, or a teacher (`TeacherTraining`).
+    """What is trained epoch by epoch: a method.
 
     Attributes:
         progress: called within an epoch, after each step.

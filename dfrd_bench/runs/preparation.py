@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
+from dfrd_bench.datasets.base import TEACHER_PRESET, open_dataset
 from dfrd_bench.errors import DfrdBenchError, unknown_name
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.problem import Precision, PrecisionChoice, PrecisionName, Problem, ThreatModel, TrainingProblem
+from dfrd_bench.records.files import file_name
 from dfrd_bench.records.schema import ExperimentSpec
+from dfrd_bench.records.store import TEACHER_SUFFIX
 from dfrd_bench.registry import METHODS
 from dfrd_bench.runs.environment import can_compile, choose_device
 from dfrd_bench.runs.natural_teacher import load_natural_teacher, natural_teacher_of
+from dfrd_bench.runs.place import new_teacher
 from dfrd_bench.runs.precision import quicker
 from dfrd_bench.runs.request import Request
 from dfrd_bench.runs.training_split import load_training, with_training
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from dfrd_bench.method import Method, MethodConfig
 
 SEEDS = 2**32
+TEACHERS_FOLDER = Path("results", "teachers")  # where teachers go that are not told where to
 AUTO: Literal["auto"] = "auto"
 
 
@@ -104,6 +109,24 @@ def teacher_of(dataset: Dataset) -> str:
     return dataset.default_teacher
 
 
+def teacher_request(request: Request) -> Request:
+    """The request for a teacher's training with what belongs to the dataset filled in: architecture, method, recipe, place.
+
+    Raises:
+        DfrdBenchError: no such dataset; or a precision that a place says nothing of.
+    """
+    data = open_dataset(**request.images)
+    method = request.method or data.teacher_method
+    if request.precision == AUTO:
+        raise DfrdBenchError(
+            "--precision auto is for runs, whose folder says what it came to: name fp32, tf32 or bf16."
+        )
+    student = request.student or data.teacher_architecture or data.default_student
+    stem = file_name(f"{data.task}-{student}-{method}-seed{request.seed}")
+    output = request.output or str(TEACHERS_FOLDER / f"{stem}{TEACHER_SUFFIX}")
+    return replace(request, method=method, student=student, preset=TEACHER_PRESET, output=output)
+
+
 def check_training(request: Request) -> None:
     """Refuse a seed that not every random generator takes, and a precision that does not exist.
 
@@ -146,7 +169,6 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
         DfrdBenchError: whatever is wrong with the request.
     """
     from dfrd_bench.attacks.folding import freeze_norms
-    from dfrd_bench.datasets.base import open_dataset
     from dfrd_bench.students.base import build_network
     from dfrd_bench.teachers.base import load_teacher
     from dfrd_bench.teachers.nobody import nobody
@@ -156,12 +178,13 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
     check_training(request)
     method_class: type[Method] = METHODS.get(request.method)
     dataset = open_dataset(**request.images, progress=observer.on_data)
+    student_name = request.student or dataset.default_student
+    made = request.output and new_teacher(request.output, request.method, student_name, dataset.teacher_method)
     config, variant = resolve_config(request, method_class, dataset)
     if method_class.needs_natural_teacher:
         natural_teacher_of(request, dataset)  # that there is none is said before the other teacher is downloaded
     threat = threat_of(request, dataset)
     device = choose_device(request.device)
-    student_name = request.student or dataset.default_student
     student = build_network(
         student_name, channels=dataset.info.shape[0], num_classes=dataset.info.num_classes, seed=request.seed
     )
@@ -182,12 +205,13 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
         student.compile()  # in place: its parameters keep their names; copies of it are not compiled
 
     spec = ExperimentSpec(
+        kind="teacher" if made else "student",
         method=request.method,
         variant=variant,
         provider=METHODS.distribution(request.method),
         config=config.model_dump(mode="json"),
         dataset=dataset.name,
-        teacher=teacher.record,
+        teacher=made or teacher.record,
         student=student_name,
         threat=threat,
         precision="fp32",

@@ -45,10 +45,10 @@ Place = Annotated[str, BeforeValidator(_text)]
 
 @dataclass(frozen=True)
 class Request:
-    """A run, an evaluation or a teacher's training as a user asks for it; None means what belongs to the dataset.
+    """A run, of a student or of a teacher, or an evaluation as a user asks for it; None means what belongs to the dataset.
 
     Attributes:
-        method: a name of `dfrd-bench list methods`; of a teacher's training, "at" or "trades".
+        method: a name of `dfrd-bench list methods`.
         dataset: a name of `dfrd-bench list datasets`; digits, or what the record at hand names, when None.
         teacher, teacher_arch: a name of `dfrd-bench list teachers`, and its architecture where it does not say.
         natural_teacher, natural_teacher_arch: the same of the second teacher, of methods that ask for one; or a weights file, or
@@ -65,6 +65,7 @@ class Request:
         compile: whether the student is compiled.
         attacks: names of `dfrd-bench list attacks`.
         results: folder of all results.
+        output: of a run that makes a teacher, and of no other: the `.safetensors` file of its weights; its record lies beside it.
     """
 
     method: str | None = None
@@ -87,6 +88,7 @@ class Request:
     compile: bool = False
     attacks: Annotated[tuple[str, ...], BeforeValidator(names)] = STANDARD_ATTACKS
     results: Place = "results"
+    output: Place | None = None
 
     @property
     def images(self) -> dict[str, Any]:

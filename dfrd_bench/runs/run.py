@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfrd_bench.observer import SILENT, Observer
-from dfrd_bench.records.files import alone_in
-from dfrd_bench.records.schema import Record, TrainingRecord
-from dfrd_bench.records.store import RECORD_FILE, UNFINISHED_FOLDER, WEIGHTS_FILE, load_record, save_record
+from dfrd_bench.records.files import alone_in, check_writable
+from dfrd_bench.records.schema import ExperimentSpec, Record, TrainingRecord
+from dfrd_bench.records.store import RECORD_FILE, UNFINISHED_FOLDER, load_record, save_record
 from dfrd_bench.registry import ATTACKS
 from dfrd_bench.runs.checkpoint import State
 from dfrd_bench.runs.defaults import usual_defaults
 from dfrd_bench.runs.epochs import CHECKPOINT_FOLDER, train_epochs
-from dfrd_bench.runs.preparation import Prepared, prepare
+from dfrd_bench.runs.place import Place, begun_at, is_finished, place_of
+from dfrd_bench.runs.preparation import Prepared, prepare, teacher_request
 from dfrd_bench.runs.request import Request, requested
 from dfrd_bench.runs.subject import check_own_images, check_trained_on
 
@@ -34,13 +35,15 @@ class Finished:
     """A finished run.
 
     Attributes:
-        folder: where its files are.
-        record: what was measured.
+        folder: where its record is, and all its files but for a teacher's weights.
+        record: what was measured; `record.spec.student` is its architecture.
+        weights: the file.
         cached: True when nothing had to be trained because the same spec had been run before.
     """
 
     folder: Path
     record: Record
+    weights: Path
     cached: bool = False
 
 
@@ -64,9 +67,23 @@ def run(
     return fulfil(asked, observer, keep_checkpoint=keep_checkpoint)
 
 
+def train_teacher(dataset: str = "digits", *, observer: Observer = SILENT, **request: Any) -> Finished:
+    """Train a robust teacher on real images, evaluate and record it; the same as `dfrd-bench teacher train`.
+
+    Args:
+        dataset: name of a dataset.
+        observer: told what happens.
+        request: the other fields of `Request`: method, student (the architecture), settings, seed, eps, output, …
+
+    Raises:
+        DfrdBenchError: whatever is wrong with the request; or the output is another teacher, or nobody knows what.
+    """
+    return fulfil(teacher_request(requested({"dataset": dataset, **request}, "train_teacher")), observer)
+
+
 @usual_defaults()
 def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bool = False) -> Finished:
-    """Make the run that a request asks for.
+    """Make the run that a request asks for: of a student, or with an `output` of a teacher (see `teacher_request`).
 
     A spec that has been run before is not run again: its record comes back, with any attack it lacks added. A run that was
     interrupted goes on from its last checkpoint.
@@ -78,43 +95,47 @@ def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bo
 
     attacks = tuple(ATTACKS.select(request.attacks))
     prepared = prepare(request, observer)
-    folder = prepared.spec.folder(Path(request.results))
-    if (folder / RECORD_FILE).exists():
+    place = place_of(request, prepared.spec)
+    folder = place.folder
+    if is_finished(place, prepared.spec):
         check_own_images(load_record(folder), prepared.dataset)
         check_trained_on(folder, load_record(folder).dataset.training_digest, prepared.training_digest)
         record = evaluate_run(
             folder, attacks=attacks, dataset=prepared.dataset, device=request.device, observer=observer
         )
-        return Finished(folder, record, cached=True)
+        return Finished(folder, record, place.weights, cached=True)
     with alone_in(folder):
-        return _make(prepared, folder, attacks, observer, keep_checkpoint)
+        return _make(prepared, place, attacks, observer, keep_checkpoint)
 
 
 def _make(
-    prepared: Prepared, folder: Path, attacks: Sequence[str], observer: Observer, keep_checkpoint: bool
+    prepared: Prepared, place: Place, attacks: Sequence[str], observer: Observer, keep_checkpoint: bool
 ) -> Finished:
     """Train, evaluate and record, in a folder that nobody else works in."""
     from dfrd_bench.runs.measurement import measure
 
+    folder = place.folder
+    check_writable(place.weights)
     prepared.dataset.load_tested()  # what is wrong with the images is said now, not after the training
     with prepared.problem.precision.backends():
         trainee = prepared.method_class(prepared.problem, prepared.config)  # may refuse: before anything is written
         for caution in trainee.cautions:
             log.warning(caution)
         state, digest = State(folder), prepared.training_digest
-        if begun := state.read():
+        if begun := begun_at(place, prepared.spec):
             check_trained_on(folder, begun.get("training images"), digest)
-        seen = {"training images": digest} if digest else {}
-        state.write("training", spec=prepared.spec.model_dump(mode="json"), **seen)
-        training, weights_sha256 = train(trainee, prepared, folder, observer)
+        known = {"spec": prepared.spec.model_dump(mode="json"), **({"training images": digest} if digest else {})}
+        state.write("training", **known)
+        (folder / RECORD_FILE).unlink(missing_ok=True)  # of a teacher whose weights are gone
+        training, weights_sha256 = train(trainee, prepared, place, observer)
         for finding in (found := trainee.findings()):
             log.warning(finding)
         cautions = (*trainee.cautions, *found)
         del trainee
         gc.collect()  # its pool and networks, before the attacks need the memory
-    state.write("evaluation", **seen)
+    state.write("evaluation", **known)
     record, predictions = measure(
-        prepared.spec,
+        _with_weights(prepared.spec, weights_sha256),
         copy.deepcopy(prepared.problem.student),  # a copy is not compiled: evaluation asks the network itself
         prepared.dataset,
         attacks=attacks,
@@ -130,10 +151,17 @@ def _make(
     state.clear()
     if not keep_checkpoint:
         shutil.rmtree(folder / CHECKPOINT_FOLDER, ignore_errors=True)
-    return Finished(folder, record)
+    return Finished(folder, record, place.weights)
 
 
-def train(method: Method, prepared: Prepared, folder: Path, observer: Observer) -> tuple[TrainingRecord, str]:
+def _with_weights(spec: ExperimentSpec, sha256: str) -> ExperimentSpec:
+    """The spec of a teacher with what it came to; that of a student as it is."""
+    if spec.kind == "student":
+        return spec
+    return spec.model_copy(update={"teacher": spec.teacher.model_copy(update={"sha256": sha256})})
+
+
+def train(method: Method, prepared: Prepared, place: Place, observer: Observer) -> tuple[TrainingRecord, str]:
     """Train to the last epoch, going on from a checkpoint if there is one, and write the student's weights.
 
     Returns:
@@ -146,14 +174,14 @@ def train(method: Method, prepared: Prepared, folder: Path, observer: Observer) 
         method,
         epochs,
         settings=prepared.config.model_dump(),
-        folder=folder,
+        folder=place.folder,
         device=problem.device,
         observer=observer,
         networks={"teacher": problem.teacher, "student": problem.student},
     )
     if method.sees == "nothing":  # else they are the dataset's own
-        keep_samples(prepared, method, folder)
-    return record, write_weights(folder / WEIGHTS_FILE, method.student)
+        keep_samples(prepared, method, place.folder)
+    return record, write_weights(place.weights, method.student)
 
 
 def keep_samples(prepared: Prepared, method: Method, folder: Path) -> None:

@@ -59,7 +59,7 @@ def check_trained_on(folder: Path, there: str | None, digest: str | None) -> Non
     if there != digest:
         raise DfrdBenchError(
             f"{folder} was trained on other training images (digest {str(there)[:8]}, now {str(digest)[:8]}): "
-            "use another --results folder, or another name for a folder of images."
+            "use another --results folder, for a teacher another --output, or another name for a folder of images."
         )
 
 
@@ -94,7 +94,7 @@ def request_again(record: Record) -> tuple[Request, list[str]]:
         The request, and a line for each thing of the user's own whose place no record knows.
 
     Raises:
-        DfrdBenchError: a teacher that was not trained here.
+        DfrdBenchError: a teacher that was not trained here, or by a version whose settings had other names.
     """
     from dfrd_bench.teachers.base import teacher_source
 
@@ -107,7 +107,10 @@ def request_again(record: Record) -> tuple[Request, list[str]]:
     if own_images(name):
         name = f"{IMAGE_FOLDER}:{name.removeprefix(f'{IMAGE_FOLDER}-')}"
         unknown.append("dataset: say where that folder is.")
+    if spec.kind == "teacher" and spec.method not in METHODS.names():
+        raise DfrdBenchError(f"{spec.teacher.name} was trained by {spec.provider}, whose settings had other names.")
     request = Request(
+        method=spec.method,
         dataset=name,
         student=spec.student,
         settings=spec.config,
@@ -136,7 +139,6 @@ def request_again(record: Record) -> tuple[Request, list[str]]:
         unknown.append(f"natural_teacher: say where it is; its sha256 is {natural.sha256}.")
     return replace(
         request,
-        method=spec.method,
         teacher=spec.teacher.name if has_teacher else None,
         teacher_arch=spec.teacher.architecture if takes_one else None,
         natural_teacher=natural.name if natural else None,

@@ -12,18 +12,18 @@ from typing import Any
 
 import pytest
 import tiny
+from dfrd_bench.runs.run import train_teacher
 
+from dfrd_bench.distillation.learner import Learner
 from dfrd_bench.evaluation import evaluate
 from dfrd_bench.records.arrays import read_arrays
 from dfrd_bench.records.store import load_record
 from dfrd_bench.runs import epochs
-from dfrd_bench.runs.teacher import train_teacher
-from dfrd_bench.teachers.training import TeacherTraining
 
 pytestmark = pytest.mark.usefixtures("few_digits")
 
 TRAIN = (
-    *("teacher", "train", "--dataset", "digits", "--arch", "wrn-10-1", "--epochs", "2", "--set", "inner_steps=1"),
+    *("teacher", "train", "--dataset", "digits", "--arch", "wrn-10-1", "--epochs", "2", "--set", "attack_steps=1"),
     *("--set", "batch_size=30", "--attacks", "clean,fgsm", "--device", "cpu"),
 )
 WEIGHTS = Path("results/teachers/digits-wrn-10-1-trades-seed0.safetensors")
@@ -93,14 +93,14 @@ class TestFinished:
     def test_the_record_says_how_it_was_trained(self, trained: tiny.Outcome) -> None:
         record = load_record(RECORD)
         assert (record.spec.kind, record.spec.student, record.spec.seed) == ("teacher", "wrn-10-1", 0)
-        assert record.spec.config["inner_steps"] == 1
+        assert record.spec.config["attack_steps"] == 1
         assert record.spec.config["weight_decay"] == 5e-3  # the dataset's recipe
-        assert record.spec.config["beta"] == 6  # a default
+        assert record.spec.config["robust_weight"] == 6  # a default
         assert record.spec.threat.eps == 0.2
         assert record.weights_sha256 == record.spec.teacher.sha256
         assert record.training is not None
         assert record.training.epochs == 2
-        assert record.training.last.keys() == {"loss"}
+        assert record.training.last.keys() == {"loss", "loss_natural", "loss_robust", "lr"}
         assert record.dataset.test_images == tiny.FEW
 
     def test_is_used_as_printed_and_adds_to_its_own_record(self, trained: tiny.Outcome) -> None:
@@ -151,7 +151,7 @@ class TestFinished:
         self, trained: tiny.Outcome, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         before = content()
-        monkeypatch.setattr(TeacherTraining, "train_epoch", lambda *_: pytest.fail("trained again"))
+        monkeypatch.setattr(Learner, "train_epoch", lambda *_: pytest.fail("trained again"))
         again = tiny.command(*TRAIN, "--quiet")
         assert (again.code, content()) == (0, before)
         assert again.out.startswith(f"Already trained: {WEIGHTS}")
@@ -160,7 +160,7 @@ class TestFinished:
         assert load_record(RECORD).evaluation.attacks.keys() == {"clean", "fgsm", "pgd20"}
 
     def test_from_python_it_is_the_same(self, trained: tiny.Outcome) -> None:
-        settings = {"epochs": 2, "inner_steps": 1, "batch_size": 30}
+        settings = {"epochs": 2, "attack_steps": 1, "batch_size": 30}
         found = train_teacher("digits", student="wrn-10-1", settings=settings, attacks=["clean"], device="cpu")
         assert found.cached
         assert (found.weights, found.folder, found.record) == (WEIGHTS, RECORD, load_record(RECORD))
@@ -168,11 +168,11 @@ class TestFinished:
     @pytest.mark.parametrize(
         ("words", "said"),
         [
-            (("--set", "beta=3"), "beta = 6.0, not 3.0"),
+            (("--set", "robust_weight=3"), "robust_weight = 6.0, not 3.0"),
             (("--epochs", "3"), "epochs = 2, not 3"),
             (("--eps", "0.1"), "eps = 0.2, not 0.1"),
             (("--precision", "bf16"), "precision = fp32, not bf16"),
-            (("--method", "at", "--output", str(WEIGHTS)), "method = trades, not at"),
+            (("--method", "sat", "--output", str(WEIGHTS)), "method = trades, not sat"),
             (("--seed", "1", "--output", str(WEIGHTS)), "seed = 0, not 1"),
         ],
     )
@@ -185,22 +185,22 @@ class TestFinished:
 
     def test_is_trained_anew_where_the_weights_were_deleted(self, trained: tiny.Outcome) -> None:
         WEIGHTS.unlink()
-        assert tiny.command(*TRAIN, "--set", "beta=3", "--quiet").code == 0
-        assert load_record(RECORD).spec.config["beta"] == 3
+        assert tiny.command(*TRAIN, "--set", "robust_weight=3", "--quiet").code == 0
+        assert load_record(RECORD).spec.config["robust_weight"] == 3
         assert tiny.command("verify", RECORD, "--rerun", "--quiet").code == 0
 
 
 def interrupt_at(patch: pytest.MonkeyPatch, epoch: int) -> None:
     """Ctrl-C within an epoch, after its steps."""
-    original = TeacherTraining.train_epoch
+    original = Learner.train_epoch
 
-    def stopped(self: TeacherTraining, now: int) -> dict[str, float]:
+    def stopped(self: Learner, now: int) -> dict[str, float]:
         numbers = original(self, now)
         if now == epoch:
             raise KeyboardInterrupt
         return numbers
 
-    patch.setattr(TeacherTraining, "train_epoch", stopped)
+    patch.setattr(Learner, "train_epoch", stopped)
 
 
 def stopped(patch: pytest.MonkeyPatch, epoch: int, share: float = math.inf) -> None:
@@ -241,7 +241,7 @@ class TestInterrupted:
         monkeypatch.setattr(evaluate, "predict_under_attack", counted)
         assert tiny.command(*TRAIN, "--quiet").code == 130
         assert not (RECORD / "record.json").exists()
-        monkeypatch.setattr(TeacherTraining, "train_epoch", lambda *_: pytest.fail("trained again"))
+        monkeypatch.setattr(Learner, "train_epoch", lambda *_: pytest.fail("trained again"))
         assert tiny.command(*TRAIN, "--quiet").code == 0
         assert len(begun) == 3  # clean; fgsm, stopped; fgsm
         assert decided(Path()) == decided(made[0])
@@ -258,8 +258,8 @@ class TestInterrupted:
                 patch.setattr(evaluate, "predict_under_attack", stop)
                 assert tiny.command(*TRAIN, "--quiet").code == 130
             shutil.rmtree(RECORD / "checkpoint")  # the weights of these settings are still there
-        message = refused(*TRAIN, "--set", "beta=3")
-        assert f"{RECORD} holds an unfinished training with other settings (beta = 6.0, not 3.0)" in message
+        message = refused(*TRAIN, "--set", "robust_weight=3")
+        assert f"{RECORD} holds an unfinished training with other settings (robust_weight = 6.0, not 3.0)" in message
         assert "choose another --output, or delete that folder" in message
 
     def test_a_damaged_checkpoint_is_refused_with_what_to_do(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,7 +275,7 @@ BAD = {
     "architecture": (("--arch", "wrn-10-3"), "Unknown student 'wrn-10-3'"),
     "attack": (("--attacks", "clean,pgd2"), "Unknown attack 'pgd2'"),
     "no-attack": (("--attacks", ""), "Name at least one attack"),
-    "hyper-parameter": (("--set", "betta=1"), "Unknown hyper-parameter of teacher training 'betta'"),
+    "hyper-parameter": (("--set", "betta=1"), "Unknown hyper-parameter of trades 'betta'"),
     "eps": (("--eps", "2"), "eps = 2.0 should be less than or equal to 1"),
     "seed": (("--seed", "-1"), "The seed must lie in 0"),
     "ending": (("--output", "t.pt"), "Weights are written as a .safetensors file: t.pt needs that ending"),
@@ -300,7 +300,7 @@ def test_a_training_that_diverges_is_stopped_and_leaves_no_weights() -> None:
     outcome = tiny.command(*TRAIN, "--set", "lr=1e30", "--quiet")
     assert outcome.code == 2
     assert re.fullmatch(
-        r"Error: The teacher's loss is nan in epoch 1: training diverged\. Begin again with a lower [^\n]+\n",
+        r"Error: Loss term [^\n]+ became nan in the distillation stage: lower a learning rate [^\n]+\n",
         outcome.err,
     )
     assert not WEIGHTS.exists()

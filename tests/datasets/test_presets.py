@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from dfrd_bench.teachers.training import TeacherConfig
 
 from dfrd_bench.datasets.base import Dataset, open_dataset
 from dfrd_bench.errors import DfrdBenchError
@@ -13,7 +14,6 @@ from dfrd_bench.registry import DATASETS, METHODS, STUDENTS
 from dfrd_bench.runs.preparation import budget_of, resolve_config
 from dfrd_bench.runs.request import Request
 from dfrd_bench.settings import validated
-from dfrd_bench.teachers.training import TeacherConfig
 
 NAMES = ("cifar10", "cifar100", "svhn")
 BUILT_IN = ("zskt", "cmi", "deepinv", "fast", "dfhl", "ferd", "ferd-released")

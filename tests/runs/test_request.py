@@ -173,7 +173,7 @@ def test_the_file_that_a_run_shows_makes_that_run_and_no_other(tmp_path: Path, w
 
 @pytest.mark.usefixtures("few_digits")
 def test_so_does_the_file_that_a_teacher_shows(tmp_path: Path) -> None:
-    words = ("--arch", "wrn-10-1", "--epochs", "1", "--set", "inner_steps=1", "--attacks", "clean", "--quiet")
+    words = ("--arch", "wrn-10-1", "--epochs", "1", "--set", "attack_steps=1", "--attacks", "clean", "--quiet")
     output = tmp_path / "t.safetensors"
     assert tiny.command("teacher", "train", *words, "--output", output).code == 0
     (tmp_path / "again.yaml").write_text(tiny.command("show", tmp_path / "t.record", "--as-config").out)

@@ -12,6 +12,14 @@ import numpy as np
 import pytest
 import tiny
 import torch
+from dfrd_bench.teachers.training import (
+    Adversary,
+    TeacherConfig,
+    TeacherTraining,
+    WeightAverage,
+    adversarial_training_loss,
+    trades_loss,
+)
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -26,14 +34,6 @@ from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import DatasetInfo, Precision, ThreatModel
 from dfrd_bench.students.base import build_network
 from dfrd_bench.teachers.checkpoint import load_file
-from dfrd_bench.teachers.training import (
-    Adversary,
-    TeacherConfig,
-    TeacherTraining,
-    WeightAverage,
-    adversarial_training_loss,
-    trades_loss,
-)
 from dfrd_bench.testing.untouched import difference
 
 CPU = torch.device("cpu")

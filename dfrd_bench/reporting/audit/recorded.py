@@ -85,7 +85,7 @@ def shared_by_tables(runs: Sequence[Run]) -> Iterator[Finding]:
 def _label(record: Record) -> str:
     spec = record.spec
     variant = "" if spec.variant == "default" else f" ({spec.variant})"
-    return f"{spec.method}{variant} on {spec.student}, {spec.dataset}, seed {spec.seed}"
+    return f"{spec.role}{variant} on {spec.student}, {spec.dataset}, seed {spec.seed}"
 
 
 def _finding(run: Run, cell: str, rule: str, kind: Kind, numbers: str, sentence: str) -> Finding:

@@ -179,8 +179,8 @@ def _row(part: list[Record], settings: str, columns: Sequence[Column], unconvert
     spec = part[0].spec
     return Row(
         kind=spec.kind,
-        method=spec.method,
-        variant=spec.variant,
+        method=spec.role,
+        variant=spec.variant if spec.kind == "student" else "default",
         settings=settings,
         label=row_label(spec.kind, spec.method, spec.variant, spec.student, settings, unconverted),
         seeds=tuple(record.spec.seed for record in part),
