@@ -50,7 +50,7 @@ def train(request: Request, quiet: bool) -> None:
     A training that was stopped goes on where it was; a teacher that is finished is not trained again.
 
     It is the run of a method that needs no teacher. Its hyper-parameters are the literature's for CIFAR-10, under the
-    dataset's own recipe (together the preset `teacher`), under what is set here: epochs, batch_size, lr, schedule, warmup,
+    dataset's own recipe (together the preset `teacher`), under what is set here: epochs, batch_size, lr, schedule, lr_warmup,
     weight_decay, ema, crop_padding, label_smoothing, attack_steps, attack_step, robust_weight (the β of TRADES), …
     """
     from dfrd_bench.cli.printing import print_outcome

@@ -46,7 +46,7 @@ TEACHER_RECIPE: Mapping[str, Any] = {
     "batch_size": 128,
     "lr": 0.1,
     "schedule": "cycle",
-    "warmup": 0.1,
+    "lr_warmup": 0.1,
     "momentum": 0.9,
     "nesterov": True,
     "weight_decay": 5e-4,

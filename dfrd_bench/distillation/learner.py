@@ -40,11 +40,13 @@ class LearnerConfig(MethodConfig):
     batch_size: int = param(128, "images per step", RECIPE, ge=2)
     lr: float = param(0.1, "student: SGD learning rate, at its highest", RECIPE, gt=0)
     schedule: Literal["steps", "cycle"] = param(
-        "steps", "lr falls at each of decay_at; or in one cycle rises over warmup and falls along a cosine to 0", RECIPE
+        "steps",
+        "lr falls at each of decay_at; or in one cycle rises over lr_warmup and falls along a cosine to 0",
+        RECIPE,
     )
     decay: float = param(0.1, "what lr is multiplied by at each of decay_at", "original settings", gt=0, le=1)
     decay_at: Shares = param((0.5, 0.75), "after which shares of the epochs lr falls", "original settings")
-    warmup: float = param(0.1, "cycle: share of the steps in which lr rises", "common practice", ge=0, lt=1)
+    lr_warmup: float = param(0.1, "cycle: share of the steps in which lr rises", "common practice", ge=0, lt=1)
     momentum: float = param(0.9, "student: SGD momentum", RECIPE, ge=0, lt=1)
     nesterov: bool = param(False, "Nesterov's momentum (Fair-ARD's released code: true)", RECIPE)
     weight_decay: float = param(2e-4, "student: SGD weight decay", RECIPE, ge=0)
@@ -152,7 +154,7 @@ class Learner(Method):
         c = self.recipe
         if c.schedule == "cycle":
             step = round(epoch * self.batches) + 1
-            return one_cycle(step / (c.epochs * self.batches + 1), c.warmup)
+            return one_cycle(step / (c.epochs * self.batches + 1), c.lr_warmup)
         over = sum(epoch >= round(share * c.epochs) for share in c.decay_at)
         return c.decay**over
 

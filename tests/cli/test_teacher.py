@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 import tiny
-from dfrd_bench.runs.run import train_teacher
 
 from dfrd_bench.distillation.learner import Learner
 from dfrd_bench.evaluation import evaluate
 from dfrd_bench.records.arrays import read_arrays
 from dfrd_bench.records.store import load_record
 from dfrd_bench.runs import epochs
+from dfrd_bench.runs.run import train_teacher
 
 pytestmark = pytest.mark.usefixtures("few_digits")
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from dfrd_bench.teachers.training import TeacherConfig
 
-from dfrd_bench.datasets.base import Dataset, open_dataset
+from dfrd_bench.datasets.base import TEACHER_PRESET, TEACHER_RECIPE, Dataset, open_dataset
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.method import MethodConfig
 from dfrd_bench.registry import DATASETS, METHODS, STUDENTS
@@ -159,7 +158,10 @@ def test_every_dataset_has_presets_and_a_recipe_that_can_be_used(name: str) -> N
     assert {"default", "quick"} <= dataset.presets.keys()
     for preset in dataset.presets.values():
         validated(METHODS.get("ferd").Config, preset, name)
-    assert validated(TeacherConfig, dataset.teacher_recipe, name).method == "trades"
+    assert dataset.teacher_method == "trades"
+    recipe = dataset.presets_of("training images")[TEACHER_PRESET]
+    assert recipe == {**TEACHER_RECIPE, **dataset.teacher_recipe}
+    validated(METHODS.get("trades").Config, recipe, name)
     STUDENTS.get(dataset.teacher_architecture or dataset.default_student)
     assert dataset.threat.eps == (0.2 if name == "digits" else 8 / 255)
     assert dataset.threat.step == (0.05 if name == "digits" else 2 / 255)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from dfrd_bench.distillation.inner_attack import InnerAttack
 from dfrd_bench.distillation.lessons import Batch
 from dfrd_bench.problem import Precision, Problem, ThreatModel
+from dfrd_bench.students.base import build_network
 
 EPS, STEP = 0.2, 0.05
 
@@ -112,6 +113,22 @@ class TestImages:
                 return F.kl_div(logits.log_softmax(1), target.softmax(1), reduction="batchmean").item()
 
         assert distance(found) > distance(batch.x) + 0.01
+
+    @pytest.mark.parametrize("away", ["label", "clean"])
+    def test_of_an_untrained_network_beat_random_noise(self, problem: Problem, away: str) -> None:
+        model = build_network("wrn-10-1", channels=1, num_classes=10, seed=0)
+        draws = torch.Generator().manual_seed(1)
+        batch = Batch(torch.rand(16, 1, 8, 8, generator=draws), torch.randint(10, (16,), generator=draws))
+        x = attack(problem, away=away)(model, batch, torch.Generator().manual_seed(0)).x
+        noise = torch.where(torch.rand(x.shape, generator=draws) < 0.5, -EPS, EPS)
+        with torch.no_grad():
+            clean, attacked, noisy = (model.eval()(i) for i in (batch.x, x, (batch.x + noise).clamp(0, 1)))
+        if away == "label":
+            gained, by_chance = (F.cross_entropy(z, batch.labels, reduction="none") for z in (attacked, noisy))
+        else:
+            target = clean.softmax(1)
+            gained, by_chance = (F.kl_div(z.log_softmax(1), target, reduction="none").sum(1) for z in (attacked, noisy))
+        assert (gained > by_chance).float().mean() > 0.9
 
     def test_do_not_depend_on_labels_unless_these_are_left(
         self, problem: Problem, student: nn.Module, batch: Batch

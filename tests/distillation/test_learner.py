@@ -146,7 +146,11 @@ class TestSchedule:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"nesterov": True, "momentum": 0}, {"decay_at": [1.5]}, {"decay_at": 0.5}, {"batch_size": 1}, {"lr": 0}]
+    "wrong",
+    [
+        *({"nesterov": True, "momentum": 0}, {"decay_at": [1.5]}, {"decay_at": 0.5}, {"batch_size": 1}, {"lr": 0}),
+        *({"epochs": 0}, {"ema": 1.0}, {"schedule": "linear"}, {"lr_warmup": 1}),
+    ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

@@ -68,6 +68,12 @@ class Answers:
     def ce(self, logits: np.ndarray, temperature: float = 1) -> np.ndarray:
         return -log_softmax(logits / temperature, axis=1)[np.arange(N), LABELS]
 
+    def smoothed(self, logits: np.ndarray) -> np.ndarray:
+        """Cross-entropy to a target with 0.2 spread over all classes."""
+        target = np.full((N, K), 0.2 / K)
+        target[np.arange(N), LABELS] += 0.8
+        return -(target * log_softmax(logits, axis=1)).sum(axis=1)
+
     def kl(self, p: np.ndarray, q: np.ndarray, temperature: float = 1) -> np.ndarray:
         return temperature**2 * entropy(softmax(p / temperature, axis=1), softmax(q / temperature, axis=1), axis=1)
 
@@ -88,11 +94,25 @@ LESSONS: dict[str, tuple[Callable[[InnerAttack], Lesson], Callable[[Answers], np
     "natural": (lambda attack: NaturalLesson(attack.problem.precision), lambda a: a.ce(a.clean)),
     "sat": (AdversarialLesson, lambda a: a.ce(a.adversarial)),
     "trades": (lambda t: TradesLesson(t, 6.0), lambda a: a.ce(a.clean) + 6 * a.kl(a.clean, a.adversarial)),
+    "natural, smoothed": (lambda t: NaturalLesson(t.problem.precision, 0.2), lambda a: a.smoothed(a.clean)),
+    "sat, smoothed": (lambda t: AdversarialLesson(t, 0.2), lambda a: a.smoothed(a.adversarial)),
+    "trades, smoothed": (
+        lambda t: TradesLesson(t, 3.5, 0.2),
+        lambda a: a.smoothed(a.clean) + 3.5 * a.kl(a.clean, a.adversarial),
+    ),
+    "trades in one batch": (
+        lambda t: TradesLesson(t, 3.5, one_batch=True),
+        lambda a: a.ce(a.clean) + 3.5 * a.kl(a.clean, a.adversarial),
+    ),
     "ard": (ARDLesson, lambda a: a.kl(a.teacher, a.adversarial, 30)),
     "ard, released": (lambda t: ARDLesson(t, reduction="mean"), lambda a: a.kl(a.teacher, a.adversarial, 30) / K),
     "ard with labels": (
         lambda t: ARDLesson(t, temperature=5, alpha=0.7, label_temperature=2),
         lambda a: 0.7 * a.kl(a.teacher, a.adversarial, 5) + 0.3 * a.ce(a.clean, 2),
+    ),
+    "ard with labels, smoothed": (
+        lambda t: ARDLesson(t, temperature=5, alpha=0.7, label_temperature=2, smoothing=0.2),
+        lambda a: 0.7 * a.kl(a.teacher, a.adversarial, 5) + 0.3 * a.smoothed(a.clean / 2),
     ),
     "iad before it asks itself": (
         lambda t: IADLesson(t, introspection=False),
@@ -123,7 +143,7 @@ def test_the_loss_of_every_image_is_the_formulas(
     assert all(term.shape == (N,) for term in found.terms.values())
     total = torch.stack(list(found.terms.values())).sum(dim=0)
     np.testing.assert_allclose(total.detach().numpy(), formula(answers), rtol=1e-3, atol=1e-6)
-    if name != "natural":
+    if not name.startswith("natural"):
         assert found.withstood is not None
         assert found.withstood.tolist() == list(range(N))
 
@@ -182,6 +202,17 @@ def test_the_students_statistics_see_the_adversarial_batch_and_then_the_clean_on
     assert int(layer.num_batches_tracked) == before + 2
     assert torch.equal(seen[0], 1 - batch.x)
     assert torch.equal(seen[1], batch.x)
+
+
+@pytest.mark.parametrize(("one_batch", "passes"), [(True, [2 * N]), (False, [N, N])])
+def test_trades_normalises_clean_and_adversarial_images_together_or_apart(
+    attack: InnerAttack, batch: Batch, one_batch: bool, passes: list[int]
+) -> None:
+    student, seen = tiny.wide_resnet(seed=2).train(), []
+    student.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    TradesLesson(attack, 6.0, one_batch=one_batch)(student, batch, torch.Generator())
+    assert [len(x) for x in seen] == passes
+    assert torch.equal(torch.cat(seen), torch.cat([batch.x, 1 - batch.x]))
 
 
 @pytest.mark.parametrize("reduction", ["batchmean", "mean"])

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from dfrd_bench.runs.run import train_teacher
 from torch import nn
 
 from dfrd_bench.attacks import surrogate
@@ -16,6 +15,7 @@ from dfrd_bench.runs import precision
 from dfrd_bench.runs.precision import quicker
 from dfrd_bench.runs.preparation import prepare
 from dfrd_bench.runs.request import requested
+from dfrd_bench.runs.run import train_teacher
 
 SHAPE = (1, 8, 8)
 
