@@ -1,1 +1,1 @@
-"""Real image datasets, for evaluation and teacher training only."""
+"""Real image datasets, for evaluation and for methods that say they see them."""

@@ -1,4 +1,4 @@
-"""What a dataset entry point is: real images, opened by evaluation, teacher training, and for methods that see them."""
+"""What a dataset entry point is: real images, opened by evaluation and for methods that see them."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -13,12 +14,15 @@ from typing import Any
 import pytest
 import tiny
 
+from dfrd_bench import load_results
+from dfrd_bench.datasets.digits import Digits
 from dfrd_bench.distillation.learner import Learner
 from dfrd_bench.evaluation import evaluate
 from dfrd_bench.records.arrays import read_arrays
 from dfrd_bench.records.store import load_record
 from dfrd_bench.runs import epochs
 from dfrd_bench.runs.run import train_teacher
+from dfrd_bench.runs.training_split import load_training
 
 pytestmark = pytest.mark.usefixtures("few_digits")
 
@@ -102,6 +106,16 @@ class TestFinished:
         assert record.training.epochs == 2
         assert record.training.last.keys() == {"loss", "loss_natural", "loss_robust", "lr"}
         assert record.dataset.test_images == tiny.FEW
+        assert (record.spec.method, record.spec.sees) == ("trades", "training images")
+        assert record.dataset.training_digest == load_training(Digits()).digest()
+        assert record.training.passes is not None
+        assert record.training.passes.student_steps == 2 * 2  # epochs × batches of 30
+        assert record.training.passes.teacher_forward == 0
+
+    def test_its_row_is_a_teachers_whatever_trained_it(self, trained: tiny.Outcome) -> None:
+        (row,) = load_results("results").query("attack == 'clean' and metric == 'average'").to_dict("records")
+        assert (row["kind"], row["method"]) == ("teacher", "teacher")
+        assert "Teacher (wrn-10-1)" in tiny.command("table", "results", "--teacher").out
 
     def test_is_used_as_printed_and_adds_to_its_own_record(self, trained: tiny.Outcome) -> None:
         use = shlex.split(trained.out.split("Use them with: ")[1])
@@ -271,8 +285,34 @@ class TestInterrupted:
         assert f"delete {path.parent} to begin the run again" in outcome.err
 
 
+@pytest.mark.usefixtures("elsewhere")
+class TestOtherMethods:
+    @pytest.mark.parametrize("method", ["natural", "sat"])
+    def test_that_need_no_teacher_make_one(self, method: str) -> None:
+        few = ("--epochs", "1", "--set", "batch_size=30", "--attacks", "clean", "--quiet", "--device", "cpu")
+        made = tiny.command("teacher", "train", "--dataset", "digits", "--arch", "wrn-10-1", "--method", method, *few)
+        assert made.code == 0, made.err
+        weights = Path(f"results/teachers/digits-wrn-10-1-{method}-seed0.safetensors")
+        record = load_record(weights.with_suffix(".record"))
+        assert (record.spec.method, record.spec.config["ema"], record.weights_sha256) == (
+            *(method, 0.99),  # the recipe's
+            hashlib.sha256(weights.read_bytes()).hexdigest(),
+        )
+
+    def test_a_training_of_an_earlier_version_is_not_gone_on_with(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        stopped(monkeypatch, 1)
+        (RECORD / "state").write_text(json.dumps({"stage": "training", "settings": {"beta": 6.0}}))
+        assert "other settings (those of another version): choose another --output" in refused(*TRAIN)
+
+
 BAD = {
     "architecture": (("--arch", "wrn-10-3"), "Unknown student 'wrn-10-3'"),
+    "method": (("--method", "at"), "Unknown method 'at'"),
+    "method-that-is-taught": (
+        ("--method", "rslad"),
+        "rslad needs a teacher itself: train one by a method that needs none",
+    ),
+    "method-without-data": (("--method", "ferd"), "ferd needs a teacher itself"),
     "attack": (("--attacks", "clean,pgd2"), "Unknown attack 'pgd2'"),
     "no-attack": (("--attacks", ""), "Name at least one attack"),
     "hyper-parameter": (("--set", "betta=1"), "Unknown hyper-parameter of trades 'betta'"),
