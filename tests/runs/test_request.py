@@ -179,6 +179,10 @@ def test_so_does_the_file_that_a_teacher_shows(tmp_path: Path) -> None:
     (tmp_path / "again.yaml").write_text(tiny.command("show", tmp_path / "t.record", "--as-config").out)
     again = tiny.command("teacher", "train", "--config", tmp_path / "again.yaml", "--output", output, "--quiet")
     assert again.out.startswith(f"Already trained: {output}\n")
+    record = load_record(tmp_path / "t.record")
+    older = {"method": "teacher", "provider": "dfrd-bench 0.2.0", "config": {"method": "at", "inner_steps": 1}}
+    with pytest.raises(DfrdBenchError, match=r"trained by dfrd-bench 0\.2\.0, whose settings had other names"):
+        request_again(record.model_copy(update={"spec": record.spec.model_copy(update=older)}))
 
 
 def test_a_suite_is_its_rows_with_every_seed_and_nothing_else_changed() -> None:
