@@ -89,18 +89,24 @@ def is_finished(place: Place, spec: ExperimentSpec) -> bool:
     return True
 
 
-def begun_at(place: Place, spec: ExperimentSpec) -> dict[str, Any]:
+def begun_at(place: Place, spec: ExperimentSpec, digest: str | None) -> dict[str, Any]:
     """The state of a run that was begun at its place; empty where there is nothing of one to go on with.
 
+    Args:
+        place: of the run.
+        spec: of the run.
+        digest: of the images that it would be trained on; None for a method that sees none.
+
     Raises:
-        DfrdBenchError: it is the training of another teacher.
+        DfrdBenchError: it is the training of another teacher, or on other images.
     """
     begun = State(place.folder).read()
     if spec.kind == "student":
         return begun
     if not (place.folder / CHECKPOINT_FOLDER).exists() and not place.weights.exists():
         return {}
-    if begun and (differing := _differing(there, spec) if (there := _spec_in(begun)) else "those of another version"):
+    there, seen = _spec_in(begun), (begun.get("training images"), digest)
+    if begun and (differing := _differing(there, spec, seen) if there else "those of another version"):
         raise DfrdBenchError(
             f"{place.folder} holds an unfinished training with other settings ({differing}): "
             "choose another --output, or delete that folder to begin anew."
@@ -124,12 +130,14 @@ def _settings(spec: ExperimentSpec) -> dict[str, Any]:
     }
 
 
-def _differing(there: ExperimentSpec, wanted: ExperimentSpec) -> str:
+def _differing(there: ExperimentSpec, wanted: ExperimentSpec, seen: tuple[str | None, str | None] | None = None) -> str:
     """The first settings that are not the same, as "beta = 6.0, not 3.0"; empty if all are.
 
     Of another method the hyper-parameters are others anyway.
     """
     old, new = _settings(there), _settings(wanted)
+    if seen:
+        old["training images"], new["training images"] = (str(digest)[:8] for digest in seen)
     names = [name for name in {**new, **old} if old.get(name) != new.get(name)]
     names = ["method"] if "method" in names else names
     parts = [f"{name} = {old.get(name)}, not {new.get(name)}" for name in names[:NAMED_DIFFERENCES]]

@@ -122,7 +122,7 @@ def _make(
         for caution in trainee.cautions:
             log.warning(caution)
         state, digest = State(folder), prepared.training_digest
-        if begun := begun_at(place, prepared.spec):
+        if begun := begun_at(place, prepared.spec, digest):
             check_trained_on(folder, begun.get("training images"), digest)
         known = {"spec": prepared.spec.model_dump(mode="json"), **({"training images": digest} if digest else {})}
         state.write("training", **known)

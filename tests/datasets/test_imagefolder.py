@@ -23,7 +23,7 @@ from dfrd_bench.students.base import build_network
 
 TRAIN = (
     *("teacher", "train", "--arch", "wrn-10-1", "--epochs", "1"),
-    *("--set", "inner_steps=1", "--set", "batch_size=3"),
+    *("--set", "attack_steps=1", "--set", "batch_size=3"),
 )
 
 
@@ -271,7 +271,7 @@ class TestCommands:
         record = load_record(Path("my birds.record"))
         assert record.dataset.info.shape == (channels, 12, 10)
         assert record.dataset.info.name == "imagefolder-my-birds"
-        assert record.spec.config["method"] == "trades"
+        assert record.spec.method == "trades"
         use = shlex.split(trained.out.split("Use them with: ")[1])
         used = tiny.command("evaluate", *use, *dataset)
         assert used.code == 0, used.err
