@@ -116,9 +116,9 @@ class Learner(Method):
             nesterov=self.recipe.nesterov,
             weight_decay=self.recipe.weight_decay,
         )
-        self.average = WeightAverage(self.student, self.recipe.ema) if self.recipe.ema else None
-        if self.average is not None:
-            update, student = self.average.update, self.student
+        self.ema = WeightAverage(self.student, self.recipe.ema) if self.recipe.ema else None
+        if self.ema is not None:
+            update, student = self.ema.update, self.student
             self.optimiser.register_step_post_hook(lambda *_: update(student))
         self.losses = FiniteLosses()
         self.lesson = self.make_lesson()
@@ -190,8 +190,8 @@ class Learner(Method):
             set_learning_rate(self.optimiser, rate)
             averages.add(self.learn(lesson, images, labels))
             self.progress("distill", step + 1, self.batches)
-        if self.average is not None and epoch == self.recipe.epochs - 1:
-            self.student.load_state_dict(self.average.model.state_dict())
+        if self.ema is not None and epoch == self.recipe.epochs - 1:
+            self.student.load_state_dict(self.ema.model.state_dict())
         return {**averages.means(), "lr": rate, **self.weighting.end_epoch()}
 
     def learn(self, lesson: Lesson, images: Tensor, labels: Tensor) -> dict[str, Tensor]:

@@ -9,9 +9,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from dfrd_bench.attacks.projected_gradient import cross_entropy
 from dfrd_bench.distillation.early_stopping import StoppedAttack
-from dfrd_bench.distillation.learner import AttackedConfig, Learner, Shares
+from dfrd_bench.distillation.label_lessons import label_loss
+from dfrd_bench.distillation.learner import AttackedConfig, LabelledConfig, Learner, Shares
 from dfrd_bench.distillation.lessons import Batch, Lesson, PerImage
 from dfrd_bench.distillation.losses import entropy_per_image, kl_per_image
 from dfrd_bench.method import Reference, param
@@ -19,7 +19,7 @@ from dfrd_bench.method import Reference, param
 RELEASED = "Sun et al. 2023, released code"
 
 
-class BATConfig(AttackedConfig):
+class BATConfig(AttackedConfig, LabelledConfig):
     """BAT's hyper-parameters."""
 
     decay_at: Shares = param((0.375, 0.45, 0.5), "after which shares of the epochs lr falls: 75, 90, 100", RELEASED)
@@ -38,11 +38,13 @@ class BATLesson:
         attack: makes x̂ and x̌.
         robust_weight: β.
         uniform_weight: u.
+        smoothing: of the labels, see `label_loss`.
     """
 
     attack: StoppedAttack
     robust_weight: float = 6.0
     uniform_weight: float = 1.0
+    smoothing: float = 0.0
 
     def __call__(self, student: nn.Module, batch: Batch, generator: torch.Generator) -> PerImage:
         """Attack, then the passes of x̂, x̌ and x."""
@@ -51,7 +53,7 @@ class BATLesson:
         outside = precision.logits(student, stopped.outside)
         clean = precision.logits(student, batch.x)
         terms = {
-            "inside": cross_entropy(inside, batch.labels),
+            "inside": label_loss(inside, batch.labels, self.smoothing),
             "robust": self.robust_weight * kl_per_image(clean, outside),
             "uniform": self.uniform_weight * (kl_to_uniform(inside) + kl_to_uniform(outside)),
         }
@@ -73,4 +75,5 @@ class BAT(Learner):
     def make_lesson(self) -> Lesson:
         """TRADES's attack, its path left on either side of the boundary."""
         c = cast(BATConfig, self.config)
-        return BATLesson(StoppedAttack(self.attack("clean"), c.beyond), c.robust_weight, c.uniform_weight)
+        stopped = StoppedAttack(self.attack("clean"), c.beyond)
+        return BATLesson(stopped, c.robust_weight, c.uniform_weight, c.label_smoothing)

@@ -79,8 +79,8 @@ class TestStudent:
         assert difference(weights(averaged.student), states[-1]) is not None
 
     def test_has_no_average_unless_it_is_asked_for(self) -> None:
-        assert learner("trades").average is None
-        assert "average" not in learner("trades").state_dict()
+        assert learner("trades").ema is None
+        assert "ema" not in learner("trades").state_dict()
 
     def test_keeps_the_contract_with_an_average_and_one_cycle(self) -> None:
         check_method(METHODS.get("natural"), config={"ema": 0.9, "schedule": "cycle"})
@@ -99,8 +99,8 @@ class TestStudent:
         assert difference(resumed.state_dict(), stopped.state_dict()) is None
         assert resumed.train_epoch(1) == whole.train_epoch(1)
         assert difference(resumed.state_dict(), whole.state_dict()) is None
-        assert whole.average is not None
-        assert whole.average.updates == 2 * whole.batches
+        assert whole.ema is not None
+        assert whole.ema.updates == 2 * whole.batches
 
 
 def test_learning_rate_rises_in_a_line_and_falls_to_zero() -> None:
