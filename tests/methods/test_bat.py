@@ -30,16 +30,17 @@ class Fixed:
 
 
 class TestBAT:
-    def test_loss_is_its_formula(self) -> None:
+    @pytest.mark.parametrize("smoothing", [0.0, 0.2])
+    def test_loss_is_its_formula(self, smoothing: float) -> None:
         problem, x, labels = tiny.problem(), tiny.random_images(6), torch.arange(6) % 4
         student = tiny.SmallConv(num_classes=4, seed=1)
         fixed = cast(StoppedAttack, Fixed(InnerAttack(problem=problem, away="clean")))
-        found = BATLesson(fixed)(student, Batch(x, labels), torch.Generator())
+        found = BATLesson(fixed, smoothing=smoothing)(student, Batch(x, labels), torch.Generator())
         with torch.no_grad():
             inside, clean, outside = (student(images).double().numpy() for images in (1 - x, x, x**2))
-        uniform = np.full(4, 0.25)
+        uniform, target = np.full(4, 0.25), (1 - smoothing) * np.eye(4)[labels] + smoothing / 4
         expected = (
-            -log_softmax(inside, axis=1)[np.arange(6), labels]
+            -(target * log_softmax(inside, axis=1)).sum(axis=1)
             + 6 * entropy(softmax(clean, axis=1), softmax(outside, axis=1), axis=1)
             + entropy(softmax(inside, axis=1), uniform, axis=1)
             + entropy(softmax(outside, axis=1), uniform, axis=1)
