@@ -98,12 +98,12 @@ def train(trainer: Any, epochs: int, notes: Notes, like: Notes | None = None) ->
         return noted
 
     def student(function: Any, stage: str) -> Any:
-        def noted(images: Tensor) -> Any:
+        def noted(images: Tensor, *about: Any) -> Any:
             if like is not None:
                 images = resume(trainer, like.states[len(notes.states)])
             notes.states.append(state_of(trainer, images))
             before = parameters_of(trainer)
-            value = function(images)
+            value = function(images, *about)
             numbers = {"mean": number(value.mean())} if stage == "view" else {"loss": number(value)}
             if stage == "student":
                 numbers["update"] = number((parameters_of(trainer) - before).norm())

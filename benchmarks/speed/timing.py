@@ -114,11 +114,11 @@ class Stopwatch:
             self.marks[f"{stage} ended"] = now(self.device)
             self.counts[stage] = total
 
-    def first_distill(self, images: Any) -> Any:
+    def first_distill(self, images: Any, *about: Any) -> Any:
         """In place of the method's own: notes when it is called first."""
         if "first" not in self.marks:
             self.marks["first"] = now(self.device)
-        return self.distill(images)
+        return self.distill(images, *about)
 
     def epoch(self, number: int) -> dict[str, Seconds]:
         """Run one: seconds per step of synthesis, per step of the student, and what is left of a round of synthesis."""

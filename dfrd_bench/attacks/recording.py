@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,7 +143,7 @@ class Recorded:
         self._rehearsed += 1
         here = torch.cuda.current_stream(device)
         self._stream.wait_stream(here)
-        with torch.cuda.stream(self._stream):
+        with torch.cuda.stream(self._stream), on_two_streams():
             outputs = self.work(*inputs)
         here.wait_stream(self._stream)
         return outputs
@@ -158,7 +159,7 @@ class Recorded:
         torch.cuda.synchronize(self.recorder.device)
         try:
             self.recorder.begin(graph)
-            with torch.cuda.stream(self._stream):
+            with torch.cuda.stream(self._stream), on_two_streams():
                 graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
                 try:
                     outputs = self.work(*places)
@@ -183,3 +184,16 @@ class Recorded:
             passed.append((network, tally.forward - old.forward, tally.backward - old.backward))
             tally.forward, tally.backward = old.forward, old.backward
         return passed
+
+
+@contextmanager
+def on_two_streams() -> Iterator[None]:
+    """Without PyTorch's warning (from 2.9 on) that a weight was used on another stream before: they wait for each other."""
+    warn = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
+    if warn is not None:
+        warn(False)
+    try:
+        yield
+    finally:
+        if warn is not None:
+            warn(True)
