@@ -5,20 +5,29 @@ from __future__ import annotations
 import copy
 import gc
 import logging
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfrd_bench.observer import SILENT, Observer
-from dfrd_bench.records.files import alone_in
+from dfrd_bench.records.alone import Alone, alone_in
 from dfrd_bench.records.schema import Record, TrainingRecord
-from dfrd_bench.records.store import RECORD_FILE, UNFINISHED_FOLDER, WEIGHTS_FILE, load_record, save_record
+from dfrd_bench.records.store import (
+    RECORD_FILE,
+    UNFINISHED_FOLDER,
+    WEIGHTS_FILE,
+    load_record,
+    save_record,
+    was_interrupted,
+)
 from dfrd_bench.registry import ATTACKS
 from dfrd_bench.runs.checkpoint import State
 from dfrd_bench.runs.defaults import usual_defaults
-from dfrd_bench.runs.epochs import CHECKPOINT_FOLDER, train_epochs
+from dfrd_bench.runs.epochs import train_epochs
+from dfrd_bench.runs.leftovers import check_weights, finish
+from dfrd_bench.runs.pictures import keep_samples
+from dfrd_bench.runs.preflight import COPIES, check_place, check_recordable, size_of
 from dfrd_bench.runs.preparation import Prepared, prepare
 from dfrd_bench.runs.request import Request, requested
 from dfrd_bench.runs.subject import check_own_images, check_trained_on
@@ -69,7 +78,8 @@ def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bo
     """Make the run that a request asks for.
 
     A spec that has been run before is not run again: its record comes back, with any attack it lacks added. A run that was
-    interrupted goes on from its last checkpoint.
+    interrupted goes on from its last checkpoint. What was trained is written before anything that can fail: weights, synthetic
+    images as numbers, predictions, the record, and then the picture.
 
     Raises:
         DfrdBenchError: whatever is wrong with the request.
@@ -79,40 +89,44 @@ def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bo
     attacks = tuple(ATTACKS.select(request.attacks))
     prepared = prepare(request, observer)
     folder = prepared.spec.folder(Path(request.results))
-    if (folder / RECORD_FILE).exists():
-        check_own_images(load_record(folder), prepared.dataset)
-        check_trained_on(folder, load_record(folder).dataset.training_digest, prepared.training_digest)
-        record = evaluate_run(
-            folder, attacks=attacks, dataset=prepared.dataset, device=request.device, observer=observer
-        )
-        return Finished(folder, record, cached=True)
-    with alone_in(folder):
-        return _make(prepared, folder, attacks, observer, keep_checkpoint)
+    if not (folder / RECORD_FILE).exists():
+        check_recordable(prepared, folder, attacks)
+        with alone_in(folder) as alone:
+            if not (folder / RECORD_FILE).exists():  # as long as it took to get the folder
+                return _make(prepared, alone, attacks, observer, keep_checkpoint)
+    check_own_images(load_record(folder), prepared.dataset)
+    check_trained_on(folder, load_record(folder).dataset.training_digest, prepared.training_digest)
+    record = evaluate_run(folder, attacks=attacks, dataset=prepared.dataset, device=request.device, observer=observer)
+    return Finished(folder, record, cached=True)
 
 
 def _make(
-    prepared: Prepared, folder: Path, attacks: Sequence[str], observer: Observer, keep_checkpoint: bool
+    prepared: Prepared, alone: Alone, attacks: Sequence[str], observer: Observer, keep_checkpoint: bool
 ) -> Finished:
     """Train, evaluate and record, in a folder that nobody else works in."""
     from dfrd_bench.runs.measurement import measure
 
+    folder = alone.folder
+    if was_interrupted(folder):
+        log.warning("%s: an evaluation was interrupted. What its attacks had found is not looked for again.", folder)
     prepared.dataset.load_tested()  # what is wrong with the images is said now, not after the training
     with prepared.problem.precision.backends():
         trainee = prepared.method_class(prepared.problem, prepared.config)  # may refuse: before anything is written
         for caution in trainee.cautions:
             log.warning(caution)
+        check_place(folder, attacks, COPIES * size_of(trainee.state_dict()))
         state, digest = State(folder), prepared.training_digest
         if begun := state.read():
             check_trained_on(folder, begun.get("training images"), digest)
         seen = {"training images": digest} if digest else {}
         state.write("training", spec=prepared.spec.model_dump(mode="json"), **seen)
-        training, weights_sha256 = train(trainee, prepared, folder, observer)
+        training, weights_sha256 = train(trainee, prepared, alone, observer)
         for finding in (found := trainee.findings()):
             log.warning(finding)
         cautions = (*trainee.cautions, *found)
         del trainee
         gc.collect()  # its pool and networks, before the attacks need the memory
-    state.write("evaluation", **seen)
+    state.write("evaluation", keep_checkpoint=keep_checkpoint, **seen)
     record, predictions = measure(
         prepared.spec,
         copy.deepcopy(prepared.problem.student),  # a copy is not compiled: evaluation asks the network itself
@@ -126,14 +140,14 @@ def _make(
         unfinished=folder / UNFINISHED_FOLDER,
         observer=observer,
     )
+    alone.check()
+    check_weights(folder / WEIGHTS_FILE, weights_sha256)
     save_record(folder, record, predictions)
-    state.clear()
-    if not keep_checkpoint:
-        shutil.rmtree(folder / CHECKPOINT_FOLDER, ignore_errors=True)
+    finish(folder, record, keep_checkpoint=keep_checkpoint)
     return Finished(folder, record)
 
 
-def train(method: Method, prepared: Prepared, folder: Path, observer: Observer) -> tuple[TrainingRecord, str]:
+def train(method: Method, prepared: Prepared, alone: Alone, observer: Observer) -> tuple[TrainingRecord, str]:
     """Train to the last epoch, going on from a checkpoint if there is one, and write the student's weights.
 
     Returns:
@@ -141,7 +155,7 @@ def train(method: Method, prepared: Prepared, folder: Path, observer: Observer) 
     """
     from dfrd_bench.records.weights import write_weights
 
-    problem, epochs = prepared.problem, prepared.config.epochs
+    problem, epochs, folder = prepared.problem, prepared.config.epochs, alone.folder
     record = train_epochs(
         method,
         epochs,
@@ -150,25 +164,10 @@ def train(method: Method, prepared: Prepared, folder: Path, observer: Observer) 
         device=problem.device,
         observer=observer,
         networks={"teacher": problem.teacher, "student": problem.student},
+        still_alone=alone.check,
     )
+    alone.check()
+    weights_sha256 = write_weights(folder / WEIGHTS_FILE, method.student)
     if method.sees == "nothing":  # else they are the dataset's own
         keep_samples(prepared, method, folder)
-    return record, write_weights(folder / WEIGHTS_FILE, method.student)
-
-
-def keep_samples(prepared: Prepared, method: Method, folder: Path) -> None:
-    """Leave some synthetic images in the folder, as numbers and as a picture."""
-    import torch
-
-    from dfrd_bench.reporting.figures.samples import KEPT, PICTURE_FILE, Samples, draw_samples
-
-    images = method.sample(KEPT).float().clamp(0, 1)
-    with torch.no_grad():
-        confidence, classes = prepared.problem.teacher(images).softmax(dim=1).max(dim=1)
-    samples = Samples(
-        (images * 255).round().to(torch.uint8).cpu().contiguous().numpy(),
-        classes.cpu().numpy(),
-        confidence.cpu().numpy(),
-    )
-    samples.save(folder)
-    draw_samples(samples, prepared.dataset.info.class_names, folder / PICTURE_FILE)
+    return record, weights_sha256

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ from dfrd_bench._version import __version__
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.problem import Precision
-from dfrd_bench.records.files import alone_in, check_writable, file_name
+from dfrd_bench.records.alone import Alone, alone_in
+from dfrd_bench.records.files import check_writable, drop_temporaries, file_name
 from dfrd_bench.records.schema import ExperimentSpec, Record, TeacherRecord, TrainingRecord
 from dfrd_bench.records.store import (
     RECORD_FILE,
@@ -27,6 +27,8 @@ from dfrd_bench.runs.checkpoint import State
 from dfrd_bench.runs.defaults import usual_defaults
 from dfrd_bench.runs.environment import choose_device
 from dfrd_bench.runs.epochs import CHECKPOINT_FOLDER, train_epochs
+from dfrd_bench.runs.leftovers import check_weights, finish
+from dfrd_bench.runs.preflight import check_teacher_recordable
 from dfrd_bench.runs.preparation import check_training, threat_of
 from dfrd_bench.runs.request import Request, requested
 from dfrd_bench.runs.subject import check_own_images
@@ -97,23 +99,27 @@ def fulfil_teacher(request: Request, output: str | Path | None = None, observer:
 
     attacks = tuple(ATTACKS.select(request.attacks))
     plan = _resolve(request, output, observer)
-    if _is_finished(plan):
-        check_own_images(load_record(plan.folder), plan.dataset)
-        device = str(plan.device)
-        record = evaluate_run(plan.folder, attacks=attacks, dataset=plan.dataset, device=device, observer=observer)
-        return TrainedTeacher(plan.weights, plan.folder, record, cached=True)
-    check_writable(plan.weights)
-    with alone_in(plan.folder):
-        return _make(plan, attacks, observer)
+    if not _is_finished(plan):
+        check_writable(plan.weights)
+        check_teacher_recordable(plan.spec, plan.dataset, plan.folder, attacks)
+        with alone_in(plan.folder) as alone:
+            if not _is_finished(plan):  # as long as it took to get the folder
+                return _make(plan, alone, attacks, observer)
+    check_own_images(load_record(plan.folder), plan.dataset)
+    device = str(plan.device)
+    record = evaluate_run(plan.folder, attacks=attacks, dataset=plan.dataset, device=device, observer=observer)
+    return TrainedTeacher(plan.weights, plan.folder, record, cached=True)
 
 
-def _make(plan: _Plan, attacks: Sequence[str], observer: Observer) -> TrainedTeacher:
+def _make(plan: _Plan, alone: Alone, attacks: Sequence[str], observer: Observer) -> TrainedTeacher:
     """Train, evaluate and record, in a folder that nobody else works in."""
     from dfrd_bench.records.weights import write_weights
     from dfrd_bench.runs.measurement import measure
 
     plan.dataset.load_tested()  # what is wrong with the images is said now, not after the training
-    model, training = _train(plan, observer)
+    drop_temporaries(plan.weights.parent, plan.weights.name)
+    model, training = _train(plan, alone, observer)
+    alone.check()
     sha256 = write_weights(plan.weights, model)
     record, predictions = measure(
         plan.spec.model_copy(update={"teacher": plan.spec.teacher.model_copy(update={"sha256": sha256})}),
@@ -126,9 +132,10 @@ def _make(plan: _Plan, attacks: Sequence[str], observer: Observer) -> TrainedTea
         unfinished=plan.folder / UNFINISHED_FOLDER,
         observer=observer,
     )
+    alone.check()
+    check_weights(plan.weights, sha256)
     save_record(plan.folder, record, predictions)
-    State(plan.folder).clear()
-    shutil.rmtree(plan.folder / CHECKPOINT_FOLDER, ignore_errors=True)
+    finish(plan.folder, record)
     return TrainedTeacher(plan.weights, plan.folder, record)
 
 
@@ -215,7 +222,7 @@ def _is_finished(plan: _Plan) -> bool:
     return True
 
 
-def _train(plan: _Plan, observer: Observer) -> tuple[nn.Module, TrainingRecord]:
+def _train(plan: _Plan, alone: Alone, observer: Observer) -> tuple[nn.Module, TrainingRecord]:
     """Train to the last epoch, going on from a checkpoint if there is one; returns the averaged network and how it went.
 
     Raises:
@@ -252,6 +259,7 @@ def _train(plan: _Plan, observer: Observer) -> tuple[nn.Module, TrainingRecord]:
             folder=folder,
             device=plan.device,
             observer=observer,
+            still_alone=alone.check,
         )
     state.write("evaluation", settings=settings)
     return training.average.model, record
