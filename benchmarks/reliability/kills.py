@@ -2,8 +2,8 @@
 
 python -m dfrd_bench.benchmarks.reliability.kills --random 10 --points 0
 
-After a kill the same command is given once more, without disturbance: it must end well, with every file as an undisturbed job leaves
-it, bit for bit but for times and memory, and no other file. Moments are those of `points`; each is tried with `--points 0`.
+After a kill the same command is given once more, without disturbance: it must end well, with every file as an undisturbed
+job leaves it, bit for bit but for times and memory, and no other file. Moments are those of `points`; `--points 0` tries each.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -21,7 +20,7 @@ import click
 from dfrd_bench.registry import METHODS
 
 from .points import at_every_write
-from .trials import AUTOATTACK, EVALUATE, TEACHER, Job, begin, differing, end, job, killing_at, left
+from .trials import AUTOATTACK, EVALUATE, TEACHER, Job, begin, differing, end, job, killing_at, undisturbed, warm_up
 
 VERDICTS = ("same", "other", "refused", "traceback")
 """What the next command left: the same files; others; nothing but one line; a traceback."""
@@ -36,32 +35,10 @@ class Kills:
     """
 
     def __init__(self, wanted: Job, root: Path) -> None:
-        self.job, self.root, self.said = wanted, root, root / "said"
-        self.start, whole = root / "start", root / "work"
-        self.start.mkdir(parents=True)
-        if wanted.before is not None:
-            self._must(lambda: wanted.before and wanted.before(self.start))
-        shutil.copytree(self.start, whole)
-        log = root / "moments"
-        began = time.monotonic()
-        self._must(lambda: wanted.work(whole), whole, log)
-        self.seconds = time.monotonic() - began
-        self.moments = log.read_text(encoding="utf-8").splitlines()
-        self.known = left(whole)
+        self.job, self.root, self.said, self.start = wanted, root, root / "said", root / "start"
+        self.known, self.moments, self.seconds = undisturbed(wanted, root)
         self.faults: list[str] = []
         self.verdicts: Counter[str] = Counter()
-
-    def _must(self, work: object, below: Path | None = None, log: Path | None = None) -> None:
-        def act(number: int, what: str, path: str) -> None:
-            assert log is not None
-            with log.open("a", encoding="utf-8") as file:
-                file.write(f"{what} {Path(path).name}\n")
-
-        meanwhile = (lambda: at_every_write(below, act)) if below is not None else None
-        number = begin(work, self.said, meanwhile) if meanwhile else begin(work, self.said)  # type: ignore[arg-type]
-        done = end(number, self.said)
-        if done.code:
-            raise SystemExit(f"{self.job.name} fails undisturbed:\n{done.said}")
 
     def kill(self, moment: int | None = None, after: float | None = None) -> None:
         """Kill the job at a moment or after so many seconds, and judge the next command."""
@@ -89,9 +66,7 @@ class Kills:
 @click.option("--seed", default=0, show_default=True, help="Of the random moments.")
 def main(chosen: tuple[str, ...], chances: int, points: int, seed: int) -> None:
     """Print a line per job."""
-    import torch
-
-    torch.set_num_threads(1)
+    warm_up()
     click.echo(f"{'job':16}{'moments':>9}{'kills':>7}" + "".join(f"{verdict:>11}" for verdict in VERDICTS))
     everything: Counter[str] = Counter()
     faults: list[str] = []
@@ -100,7 +75,7 @@ def main(chosen: tuple[str, ...], chances: int, points: int, seed: int) -> None:
         with tempfile.TemporaryDirectory() as folder:
             kills = Kills(job(name), Path(folder))
             every = range(len(kills.moments))
-            for moment in every if points in (0, *every[:0]) or points >= len(every) else sorted(rng.sample(every, points)):
+            for moment in every if not 0 < points < len(every) else sorted(rng.sample(every, points)):
                 kills.kill(moment=moment)
             for _ in range(chances):
                 kills.kill(after=rng.uniform(0, kills.seconds))

@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import Any
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-CHANGES = {"os.rename": 2, "os.remove": 1, "os.mkdir": 1, "os.rmdir": 1, "shutil.rmtree": 1}  # and how many paths they name
+CHANGES = {
+    "os.rename": 2,
+    "os.remove": 1,
+    "os.mkdir": 1,
+    "os.rmdir": 1,
+    "shutil.rmtree": 1,
+}  # and how many paths they name
 
 Act = Callable[[int, str, str], None]
 """Given the number of a moment (from 0), what happens ("open", "os.rename", "fsync", …) and to which file."""
@@ -55,7 +61,9 @@ def at_every_write(root: Path, act: Act) -> Iterator[None]:
         inside = [os.fsdecode(path) for path in paths if isinstance(path, (str, bytes, os.PathLike))]
         if found := [path for path in inside if path.startswith(begin)]:
             told(event, found[-1])
-        elif event in CHANGES and isinstance(args[-1], int) and args[-1] >= 0:  # relative to an open folder, as rmtree does
+        elif (
+            event in CHANGES and isinstance(args[-1], int) and args[-1] >= 0
+        ):  # relative to an open folder, as rmtree does
             told(event, inside[0])
 
     def flushed(number: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
@@ -22,6 +23,8 @@ from dfrd_bench.runs.reevaluation import evaluate_run
 from dfrd_bench.runs.request import Request
 from dfrd_bench.runs.run import fulfil
 from dfrd_bench.runs.teacher import fulfil_teacher
+
+from .points import at_every_write
 
 SMALL = {
     "batch_size": 8,
@@ -143,6 +146,50 @@ def end(number: int, said: Path, kill_after: float | None = None) -> Ended:
     return Ended(os.waitstatus_to_exitcode(status), text)
 
 
+def warm_up() -> None:
+    """Import here, once, what every process would, and leave it to one thread, so that processes can be forked off."""
+    import importlib
+
+    import torch
+
+    torch.set_num_threads(1)
+    for name in ("attacks.autoattack", "reporting.figures.samples", "runs.measurement", "datasets.digits"):
+        importlib.import_module(f"dfrd_bench.{name}")
+    importlib.import_module("dfrd_bench.evaluation.evaluate")
+    for method in METHODS.names():
+        METHODS.get(method)
+
+
+def undisturbed(wanted: Job, root: Path) -> tuple[dict[str, Any], list[str], float]:
+    """Do a job in `work` below a folder, after what must come before it, which stays in `start`.
+
+    Returns:
+        What it leaves (see `left`), the moments at which it wrote ("os.rename record.json"), and seconds.
+
+    Raises:
+        SystemExit: it fails.
+    """
+    start, work, said, log = root / "start", root / "work", root / "said", root / "moments"
+    start.mkdir(parents=True)
+
+    def act(number: int, what: str, path: str) -> None:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"{what} {Path(path).name}\n")
+
+    def must(number: int) -> None:
+        if (done := end(number, said)).code:
+            raise SystemExit(f"{wanted.name} fails undisturbed:\n{done.said}")
+
+    before = wanted.before
+    if before is not None:
+        must(begin(lambda: before(start), said))
+    shutil.copytree(start, work)
+    began = time.monotonic()
+    must(begin(lambda: wanted.work(work), said, lambda: at_every_write(work, act)))
+    seconds = time.monotonic() - began
+    return left(work), log.read_text(encoding="utf-8").splitlines(), seconds
+
+
 def killing_at(moment: int) -> Callable[[int, str, str], None]:
     """Kills this process at the moment of a number."""
 
@@ -165,7 +212,8 @@ def differing(root: Path, known: dict[str, Any], *, but: tuple[str, ...] = ()) -
     return [
         name
         for name in names
-        if (name not in found and not name.endswith(but or ("\0",))) or (name in found and found[name] != known.get(name))
+        if (name not in found and not name.endswith(but or ("\0",)))
+        or (name in found and found[name] != known.get(name))
     ]
 
 
