@@ -189,7 +189,8 @@ def check_place(folder: Path, attacks: Sequence[str], size: int) -> None:
     Raises:
         DfrdBenchError: paths are too long, it may not be written, or too little space is free.
     """
-    there = next((place for place in (folder, *folder.resolve().parents) if place.is_dir()), Path("/"))
+    whole_path = Path(os.path.abspath(folder))  # noqa: PTH100  (without a look at the disk, which may refuse the name)
+    there = next(place for place in (whole_path, *whole_path.parents) if os.path.isdir(place))  # noqa: PTH112
     longest, whole = _limits(there)
     files = [folder / PREDICTIONS_FILE, *(unfinished_file(folder / UNFINISHED_FOLDER, attack) for attack in attacks)]
     for path in map(temporary, files):
