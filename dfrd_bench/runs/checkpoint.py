@@ -32,9 +32,14 @@ class Checkpoint:
     """The last saved state of a method or of a teacher's training, in one file that is replaced atomically; and the one before.
 
     Both carry their sha256: a file that is not as it was written is not gone on with.
+
+    Attributes:
+        folder: where.
+        images: digest of the training images, where what is trained sees them.
     """
 
     folder: Path
+    images: str | None = None
 
     @property
     def path(self) -> Path:
@@ -78,6 +83,7 @@ class Checkpoint:
             "device": device.type,
             "passes": None if passes is None else passes.state_dict(),
             "history": None if history is None else history.state_dict(),
+            "images": self.images,
         }
         torch.save(content, buffer)
         seal(buffer)
@@ -100,8 +106,8 @@ class Checkpoint:
         saved, or from None where the checkpoint is from before they were.
 
         Raises:
-            DfrdBenchError: both are damaged or belong to something else, or were made on a device of another kind, whose random
-                streams cannot be gone on with.
+            DfrdBenchError: both are damaged or belong to something else, or were made with other training images, or on a device
+                of another kind, whose random streams cannot be gone on with.
         """
         if not self.exists:
             return 0, 0.0, 0
@@ -110,6 +116,11 @@ class Checkpoint:
             if (made_on := content.get("device", device.type)) != device.type:
                 raise DfrdBenchError(
                     f"{self.path} was made on {made_on}: go on with --device {made_on}, or delete {self.folder} to begin again."
+                )
+            if content.get("images", self.images) != self.images:
+                raise DfrdBenchError(
+                    f"{self.path} was trained on other training images: use another --results folder, or delete {self.folder} "
+                    "to begin again."
                 )
             trainee.load_state_dict(content["method"])
             for part, name in ((passes, "passes"), (history, "history")):

@@ -49,6 +49,7 @@ def train_epochs(
     observer: Observer,
     networks: Mapping[str, nn.Module] = MappingProxyType({}),
     still_alone: Callable[[], None] = lambda: None,
+    images: str | None = None,
 ) -> TrainingRecord:
     """Train to the last epoch, going on from a checkpoint if there is one.
 
@@ -61,6 +62,7 @@ def train_epochs(
         observer: told about progress.
         networks: "teacher" and "student" whose passes are to be recorded, see `Passes`; by default none.
         still_alone: refuses to go on where the folder is gone or another's, see `Alone.check`; asked after each epoch.
+        images: digest of the training images, where the trainee sees them; a checkpoint of others is refused.
 
     Returns:
         How it went. The checkpoint of the last epoch is still there.
@@ -74,7 +76,7 @@ def train_epochs(
         torch.cuda.reset_peak_memory_stats(device)
     passes = Passes(networks)
     trainee.progress = watched = LastStage(passes.watching(observer.on_step))
-    checkpoint, history = Checkpoint(folder / CHECKPOINT_FOLDER), History(folder / "history.jsonl")
+    checkpoint, history = Checkpoint(folder / CHECKPOINT_FOLDER, images), History(folder / "history.jsonl")
     done, seconds, peak = checkpoint.restore(trainee, device, passes, history)
     lines = history.truncate(done)
     observer.on_start(folder, epochs, done)

@@ -166,6 +166,7 @@ def train(method: Method, prepared: Prepared, alone: Alone, observer: Observer) 
         observer=observer,
         networks={"teacher": problem.teacher, "student": problem.student},
         still_alone=alone.check,
+        images=prepared.training_digest,
     )
     alone.check()
     weights_sha256 = write_weights(folder / WEIGHTS_FILE, method.student)

@@ -139,6 +139,14 @@ def test_the_old_checkpoint_is_whole_until_the_new_one_is_flushed(
     assert (tmp_path / "checkpoint" / "previous.pt").read_bytes() == before
 
 
+def test_a_checkpoint_of_other_training_images_is_refused_whatever_state_says(tmp_path: Path) -> None:
+    Checkpoint(tmp_path / "checkpoint", "one").save(Walk(), tiny.CPU, 1, 2.5, 3)
+    assert Checkpoint(tmp_path / "checkpoint", "one").restore(Walk(), tiny.CPU) == (1, 2.5, 3)
+    for other in ("other", None):
+        with pytest.raises(DfrdBenchError, match="was trained on other training images"):
+            Checkpoint(tmp_path / "checkpoint", other).restore(Walk(), tiny.CPU)
+
+
 @pytest.mark.parametrize("content", [b"", b"x\n", b'{"epoch": 0, "seconds": 1.0, "place": 9.5}\n', None])
 def test_a_history_that_lost_lines_or_says_something_else_is_made_again_from_the_checkpoint(
     tmp_path: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
