@@ -39,7 +39,7 @@ SMALL = {
 }
 EPOCHS, IMAGES, FEW_IMAGES = 3, 40, 20
 ATTACKS = ("clean", "fgsm", "pgd20")
-CHANCE = ("created", "seconds", "peak_memory_bytes")  # in a record: what no two runs share
+CHANCE = ("created", "seconds", "peak_memory_bytes", "git_commit")  # what is not the run's; somebody may commit meanwhile
 LITTER = (".tmp", "lock", "state", "heartbeat")
 TEACHER, EVALUATE, AUTOATTACK = "teacher", "evaluate", "autoattack"
 
