@@ -37,9 +37,15 @@ SMALL = {
     "generator_width": 8,
     "negatives": 8,
 }
+LARGE = 256  # images in a batch where a method goes through all the training images
 EPOCHS, IMAGES, FEW_IMAGES = 3, 40, 20
 ATTACKS = ("clean", "fgsm", "pgd20")
-CHANCE = ("created", "seconds", "peak_memory_bytes", "git_commit")  # what is not the run's; somebody may commit meanwhile
+CHANCE = (
+    "created",
+    "seconds",
+    "peak_memory_bytes",
+    "git_commit",
+)  # what is not the run's; somebody may commit meanwhile
 LITTER = (".tmp", "lock", "state", "heartbeat")
 TEACHER, EVALUATE, AUTOATTACK = "teacher", "evaluate", "autoattack"
 
@@ -61,10 +67,12 @@ class Job:
 
 def request(method: str, results: Path, **changes: Any) -> Request:
     """A run of a few seconds at most."""
-    taken = METHODS.get(method).Config.model_fields
+    chosen = METHODS.get(method)
+    taken = chosen.Config.model_fields
+    small = {**SMALL, "batch_size": LARGE} if chosen.sees == "training images" else SMALL
     usual = Request(
         method=method,
-        settings={name: value for name, value in SMALL.items() if name in taken},
+        settings={name: value for name, value in small.items() if name in taken},
         epochs=EPOCHS,
         test_images=IMAGES,
         attacks=ATTACKS,
