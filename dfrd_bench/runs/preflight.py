@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfrd_bench.errors import DfrdBenchError, out_of_memory
+from dfrd_bench.problem import Precision, TrainingProblem
 from dfrd_bench.records.files import temporary
 from dfrd_bench.records.reading import MIB, brief
 from dfrd_bench.records.store import PREDICTIONS_FILE, UNFINISHED_FOLDER, unfinished_file
@@ -46,6 +47,8 @@ def check_recordable(prepared: Prepared, folder: Path, attacks: Sequence[str]) -
     problem, spec = prepared.problem, prepared.spec
     check_names_utf8(spec, problem.info)
     check_finite(problem.teacher, source=f"Teacher {spec.teacher.name}")
+    if isinstance(problem, TrainingProblem) and problem.natural_teacher is not None:
+        check_finite(problem.natural_teacher, source="The natural teacher")
     size = check_student(problem.student, spec.student, problem.info, problem.device, spec.seed)
     check_place(folder, attacks, (1 + COPIES) * size + measured_size(prepared.dataset, attacks))
 
@@ -130,7 +133,6 @@ def check_student(network: nn.Module, name: str, info: DatasetInfo, device: torc
     import torch
     from safetensors.torch import load
 
-    from dfrd_bench.problem import Precision
     from dfrd_bench.records.weights import fill, saved_weights
     from dfrd_bench.students.base import build_network
 
