@@ -137,7 +137,11 @@ def readers(root: Path) -> dict[str, Reader]:
 
     def unfinished() -> None:
         kept = Unfinished(root, "key").load("pgd20", {})
-        if kept is not None and (done := Finished.from_arrays(kept)) is not None and done.predicted.ndim != 1:
+        if (
+            kept is not None
+            and (done := Finished.from_arrays(kept, 60, 3)) is not None
+            and not done.predicted.max() < 3
+        ):
             raise WrongError("unfinished")
 
     def weights(path: Path) -> Callable[[], None]:

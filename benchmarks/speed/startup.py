@@ -117,7 +117,9 @@ def write_records(results: Path, count: int) -> None:
     """Invented records of the right schema, with predictions that fit: methods in turn, seeds going up."""
     for number in range(count):
         record, predictions = invented(METHODS[number % len(METHODS)], seed=number // len(METHODS))
-        save_record(record.spec.folder(results), record, predictions)
+        folder = record.spec.folder(results)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_record(folder, record, predictions)
 
 
 def invented(method: str, seed: int) -> tuple[Record, Predictions]:

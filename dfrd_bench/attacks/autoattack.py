@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -13,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dfrd_bench.attacks.campaign import Arrays, Campaign, OnProgress, Stage, State, library_warnings, no_margins
+from dfrd_bench.attacks.campaign import Campaign, OnProgress, Stage, library_warnings
 from dfrd_bench.attacks.memory import fitting_batch
 from dfrd_bench.attacks.pursuit import Pursuit
 from dfrd_bench.attacks.remembering import Remembering
+from dfrd_bench.attacks.state import Arrays, State, no_margins
 from dfrd_bench.attacks.surrogate import Surrogate, has_bfloat16_units
 from dfrd_bench.attacks.verdict import AttackWarning, require_eval_mode, verdict
 from dfrd_bench.images import LabelledImages
@@ -24,6 +26,7 @@ from dfrd_bench.problem import ThreatModel
 
 STANDARD_TARGETS = 9  # target classes of APGD-T and FAB-T; all other classes where there are fewer
 DLR_CLASSES = 4  # the targeted DLR loss of APGD-T looks at the four largest logits
+log = logging.getLogger(__name__)
 EXAMPLE = 32  # images on which a surrogate must agree with its network
 LIKELY_TARGETS = 3  # that `autoattack-fast` tries on every image
 SEARCH = "bfloat16 where there are units for it, confirmed in float32; apgd-t-rest, fab-t, square on likely images"
@@ -96,7 +99,7 @@ class AutoAttack:
             device: where the model is.
             seed: of every random draw.
             batch_size: images per batch; fewer, with a warning, where little memory is free or when it runs out.
-            known: the last arrays handed to `on_state`, to go on from.
+            known: the last arrays handed to `on_state`, to go on from; what is damaged is not, and nothing is lost but time.
             on_state: given what is needed to go on, after every batch.
             on_progress: told how it goes, about twice a second.
             on_broken: given positions and adversarial images whenever some were found.
@@ -109,9 +112,10 @@ class AutoAttack:
         from pyautoattack import checks
 
         require_eval_mode(model)
-        wanted = batch_size if known is None else int(known["batch_size"])
+        kept = None if known is None else _kept(known, model, images, device, batch_size)
+        wanted = batch_size if kept is None else kept.batch_size
         fitting = fitting_batch(model, images.floats(slice(0, 1)).to(device), wanted)
-        state = _begin(model, images, device, fitting) if known is None else State.from_arrays(known)
+        state = kept or _begin(model, images, device, fitting)
         if fitting < wanted:
             state.batch_size = fitting
             state.note(f"little memory is free: batches of {fitting} images, not {wanted}")
@@ -130,7 +134,9 @@ class AutoAttack:
             campaign.stages = self._stages(
                 model, example, threat, seed, campaign.called, fused=len(images) > FEW_IMAGES
             )
-            if known is None:
+            if len(state.accuracies) > len(campaign.stages) + 1:  # what was kept is of more stages than there are
+                kept, campaign.state = None, (state := _begin(model, images, device, fitting))
+            if kept is None:
                 with library_warnings(state.note):
                     _check_defence(model, images, device, fitting)
             if "apgd-t" not in [stage.name for stage in campaign.stages]:
@@ -252,6 +258,19 @@ def _begin(model: nn.Module, images: LabelledImages, device: torch.device, batch
     return State(predictions, batch_size, no_margins(predictions), [share], unpredicted=unpredicted)
 
 
+def _kept(
+    known: Mapping[str, NDArray[Any]], model: nn.Module, images: LabelledImages, device: torch.device, batch_size: int
+) -> State | None:
+    """The state of a stopped evaluation; None, with a warning, if it is damaged."""
+    with torch.no_grad():
+        classes = model(images.floats(slice(0, 1)).to(device)).shape[1]
+    state = State.from_arrays(known, len(images), classes)
+    if state is None or state.batch_size > batch_size:
+        log.warning("What a stopped evaluation kept of AutoAttack is damaged: it begins again.")
+        return None
+    return state
+
+
 def _check_defence(model: nn.Module, images: LabelledImages, device: torch.device, batch_size: int) -> None:
     """The library's checks before it begins; it logs what it finds."""
     from pyautoattack import checks
@@ -267,8 +286,6 @@ def _check_defence(model: nn.Module, images: LabelledImages, device: torch.devic
 
 
 def _logger() -> Any:
-    import logging
-
     return logging.getLogger("auto-attack")
 
 

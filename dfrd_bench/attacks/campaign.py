@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dfrd_bench.attacks.projected_gradient import margin
+from dfrd_bench.attacks.state import State
 from dfrd_bench.attacks.verdict import judge
 from dfrd_bench.images import LabelledImages
 
 TICK = 0.5  # seconds between two reports of progress
-FEWEST = 8  # images that make a tenth
 
-Arrays = dict[str, NDArray[Any]]
 OnProgress = Callable[[str, int, int, float], None]
 """Stage, images done in it, images in it, robust accuracy so far."""
 
@@ -46,70 +41,6 @@ class Stage:
     calls: int
     denied: Callable[[Tensor, Tensor], Tensor] = lambda found, y: torch.zeros_like(y, dtype=torch.bool)
     selective: bool = False
-
-
-def no_margins(predictions: Tensor) -> Tensor:
-    """The margins of images [N] before any attack: ∞, float32."""
-    return torch.full(predictions.shape, math.inf)
-
-
-@dataclass
-class State:
-    """What must be kept to go on after a stop as if there had been none.
-
-    Attributes:
-        predictions: [N] class of each image under the attack that broke it, or its own where none has.
-        batch_size: images per batch; halved when memory runs out.
-        margins: [N] float32, the smallest margin that an attack has left each image; ∞ before any.
-        accuracies: share of images still standing, before the first stage and after each finished one.
-        pending: positions of the images that the current stage has still to attack; None between stages.
-        tenth: positions of the images that a selective stage has attacked since it last decided to go on.
-        unpredicted: images for which the network gave a NaN or an infinity.
-        notes: warnings so far.
-    """
-
-    predictions: Tensor
-    batch_size: int
-    margins: Tensor
-    accuracies: list[float]
-    pending: Tensor | None = None
-    tenth: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
-    unpredicted: int = 0
-    notes: list[str] = field(default_factory=list)
-
-    def to_arrays(self) -> Arrays:
-        """As arrays for a file."""
-        pending = {} if self.pending is None else {"pending": self.pending.numpy().copy()}
-        return {
-            "predictions": self.predictions.numpy().copy(),
-            "batch_size": np.array(self.batch_size),
-            "margins": self.margins.numpy().copy(),
-            "tenth": self.tenth.numpy().copy(),
-            "accuracies": np.array(self.accuracies),
-            "unpredicted": np.array(self.unpredicted),
-            "notes": np.array(self.notes, dtype=np.str_),
-            **pending,
-        }
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> State:
-        """What `to_arrays` gave, now or before there were selective stages."""
-        predictions = torch.from_numpy(arrays["predictions"].copy())
-        return cls(
-            predictions=predictions,
-            batch_size=int(arrays["batch_size"]),
-            margins=torch.from_numpy(arrays["margins"].copy()) if "margins" in arrays else no_margins(predictions),
-            accuracies=[float(value) for value in arrays["accuracies"]],
-            pending=torch.from_numpy(arrays["pending"].copy()) if "pending" in arrays else None,
-            tenth=torch.from_numpy(arrays.get("tenth", np.empty(0, np.int64)).copy()),
-            unpredicted=int(arrays["unpredicted"]),
-            notes=[str(note) for note in arrays["notes"]],
-        )
-
-    def note(self, text: str) -> None:
-        """Keep a warning, once."""
-        if text not in self.notes:
-            self.notes.append(text)
 
 
 class Campaign:
@@ -179,7 +110,7 @@ class Campaign:
         """Attack the next images that are pending; with half as many when memory runs out."""
         state = self.state
         assert state.pending is not None
-        wanted = min(state.batch_size, self._tenth - len(state.tenth)) if stage.selective else state.batch_size
+        wanted = min(state.batch_size, state.a_tenth - len(state.tenth)) if stage.selective else state.batch_size
         where = state.pending[:wanted]
         done, standing = size - len(state.pending), self.standing
         self.calls = 0
@@ -204,17 +135,12 @@ class Campaign:
             self._decide(stage, where)
         self.on_broken(at, judged.x_adv[broken])
 
-    @property
-    def _tenth(self) -> int:
-        """Images that a selective stage attacks before it decides whether to go on."""
-        return max(FEWEST, math.ceil(len(self.images) * self.state.accuracies[-1] / 10))
-
     def _decide(self, stage: Stage, where: Tensor) -> None:
         """After a tenth of the images that stood, stop if none of its farther half was broken."""
         state = self.state
         assert state.pending is not None
         state.tenth = torch.cat([state.tenth, where])
-        if len(state.tenth) < self._tenth and len(state.pending):
+        if len(state.tenth) < state.a_tenth and len(state.pending):
             return
         farther = state.tenth[len(state.tenth) // 2 :]
         if len(state.pending) and bool((state.predictions[farther] == self.images.labels[farther]).all()):

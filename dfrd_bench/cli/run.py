@@ -68,15 +68,18 @@ def run(request: Request, no_conversion: bool, dry_run: bool, keep_checkpoint: b
 def _rehearse(request: Request, quiet: bool) -> None:
     """Print the resolved spec, what it costs here, and where it would be recorded."""
     from dfrd_bench.cli.progress import watching
+    from dfrd_bench.registry import ATTACKS
+    from dfrd_bench.runs.preflight import check_recordable
     from dfrd_bench.runs.preparation import prepare
     from dfrd_bench.runs.rehearsal import describe, rehearse
 
     with watching(quiet) as observer:
         prepared = prepare(request, observer)
+        folder = prepared.spec.folder(Path(request.results))
+        check_recordable(prepared, folder, tuple(ATTACKS.select(request.attacks)))
     click.echo(prepared.spec.model_dump_json(indent=1))
     with watching(quiet) as observer:
         cost = rehearse(prepared, observer.on_data)
     for name, text in describe(prepared, cost).items():
         click.echo(f"{name + ':':18} {text}")
-    folder = prepared.spec.folder(Path(request.results))
     click.echo(f"{'folder:':18} {folder}" + (" (already run)" if (folder / "record.json").exists() else ""))

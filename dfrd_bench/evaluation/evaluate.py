@@ -20,7 +20,7 @@ from dfrd_bench.attacks.replays import Replays
 from dfrd_bench.attacks.verdict import AttackWarning, judge
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.summary import attack_record, evaluation_record
-from dfrd_bench.evaluation.unfinished import SECONDS, Finished, Unfinished, key_of
+from dfrd_bench.evaluation.unfinished import SECONDS, Finished, Unfinished, key_of, seconds_of
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import Precision, ThreatModel
 from dfrd_bench.records.schema import AttackRecord, EvaluationRecord, Predictions
@@ -173,7 +173,16 @@ def evaluate_model(
                 continue
             with Precision("fp32").backends(same_shapes=False):
                 done = _run_attack(
-                    name, attack, model, images, threat=threat, device=device, seed=seed, kept=kept, on_batch=on_batch
+                    name,
+                    attack,
+                    model,
+                    images,
+                    num_classes=num_classes,
+                    threat=threat,
+                    device=device,
+                    seed=seed,
+                    kept=kept,
+                    on_batch=on_batch,
                 )
             notes += done.notes
             predictions[name] = done.predicted
@@ -192,6 +201,7 @@ def _run_attack(
     model: nn.Module,
     images: LabelledImages,
     *,
+    num_classes: int,
     threat: ThreatModel,
     device: torch.device,
     seed: int,
@@ -201,10 +211,12 @@ def _run_attack(
     """Run an attack to its end, going on from what a stopped evaluation kept."""
     settings = {**attack.parameters(threat), "batch_size": BATCH_SIZE}
     earlier = kept.load(name, settings)
-    if earlier is not None and (done := Finished.from_arrays(earlier)) is not None:
+    if earlier is not None and (done := Finished.from_arrays(earlier, len(images), num_classes)) is not None:
         return done
     stages: dict[str, float] = {}
-    began = time.perf_counter() - (0.0 if earlier is None else float(earlier[SECONDS]))
+    before = None if earlier is None else seconds_of(earlier)
+    known = None if before is None else earlier  # what does not say how long it took is damaged
+    began = time.perf_counter() - (before or 0.0)
     with noted(name) as notes:
         if isinstance(attack, WholeSetAttack):
             predicted = attack.predict(
@@ -214,7 +226,7 @@ def _run_attack(
                 device=device,
                 seed=seed,
                 batch_size=BATCH_SIZE,
-                known=earlier,
+                known=known,
                 on_state=lambda arrays: kept.save(
                     name, settings, {**arrays, SECONDS: np.array(time.perf_counter() - began)}
                 ),

@@ -23,6 +23,11 @@ def recomputed(record: Record, predictions: Predictions) -> EvaluationRecord:
     """
     classes = record.dataset.info.num_classes
     missing = record.evaluation.attacks.keys() ^ predictions.attacks.keys()
+    if missing and record.evaluation.attacks.keys() < predictions.attacks.keys():
+        raise ValueError(
+            f"an evaluation was interrupted: there are predictions of {', '.join(sorted(missing))}, which the record does not "
+            "have; `dfrd-bench evaluate` records them"
+        )
     if missing:
         raise ValueError(f"record and predictions do not have the same attacks: {', '.join(sorted(missing))}")
     attacks = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.records.arrays import read_arrays, write_arrays
+from dfrd_bench.records.arrays import packed, read_arrays
+from dfrd_bench.records.files import replace_whole, unwritable
 from dfrd_bench.records.store import unfinished_file
 
 KEY = "key"
@@ -46,20 +48,38 @@ class Finished:
         return arrays
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Finished | None:
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], images: int, classes: int) -> Finished | None:
         """What `to_arrays` gave, now or before it had all of these; None if they are of an attack that is not done,
-        or damaged.
+        or damaged: not of as many images, or of a class that there is not.
         """
-        if FINISHED not in arrays or arrays[FINISHED].ndim != 1 or arrays[FINISHED].dtype.kind not in "iu":
+        if FINISHED not in arrays or not are_classes(arrays[FINISHED], images, classes):
             return None
-        stages = None
+        stages, seconds = None, seconds_of(arrays)
         try:
             if STAGES in arrays:
                 stages = {str(name): float(share) for name, share in zip(arrays[STAGES], arrays[STANDING], strict=True)}
             notes = [str(note) for note in arrays.get(NOTES, ())]
-            return cls(arrays[FINISHED], float(arrays[SECONDS]), notes, stages)
         except (KeyError, TypeError, ValueError):  # damaged: it is done again
             return None
+        if seconds is None or not all(0 <= share <= 1 for share in (stages or {}).values()):
+            return None
+        return cls(arrays[FINISHED].astype(np.int64), seconds, notes, stages)
+
+
+def are_classes(array: NDArray[Any], images: int, classes: int) -> bool:
+    """Whether an array holds one class, a number below `classes`, for each of so many images."""
+    if array.shape != (images,) or array.dtype.kind not in "iu":
+        return False
+    return not images or bool(array.min() >= 0 and array.max() < classes)
+
+
+def seconds_of(arrays: Mapping[str, NDArray[Any]]) -> float | None:
+    """How long an attack had taken when its arrays were kept; None if they do not say."""
+    array = arrays.get(SECONDS)
+    if array is None or array.shape != () or array.dtype.kind not in "iuf":
+        return None
+    seconds = float(array)
+    return seconds if 0 <= seconds < math.inf else None
 
 
 @dataclass(frozen=True)
@@ -85,9 +105,18 @@ class Unfinished:
         return arrays if str(arrays.pop(KEY)) == self._key(settings) else None
 
     def save(self, attack: str, settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Keep arrays for an attack."""
-        if self.folder is not None:
-            write_arrays(self._path(attack), {KEY: np.array(self._key(settings)), **arrays})
+        """Keep arrays for an attack, in a folder whose own folder is there.
+
+        Raises:
+            DfrdBenchError: that is gone, or cannot be written.
+        """
+        if self.folder is None:
+            return
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
+        replace_whole(self._path(attack), packed({KEY: np.array(self._key(settings)), **arrays}))
 
     def _path(self, attack: str) -> Path:
         assert self.folder is not None

@@ -123,8 +123,13 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     Raises:
         DfrdBenchError: the folder cannot be written.
     """
+    write_atomically(path, packed(arrays))
+
+
+def packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Named arrays as the bytes of a compressed npz file."""
     import numpy as np
 
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()

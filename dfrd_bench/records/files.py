@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import re
+import secrets
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.records.reading import read_text
@@ -17,29 +17,78 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 LARGEST_TEXT = 128 * 1024  # bytes of a suite or a request; YAML takes seconds for as many
+PART = ".tmp"  # how the name of a file ends that is to take another's place
+TEMPORARY = re.compile(r"\.([0-9a-f]{8}\.)?tmp$")  # such a name; until version 0.3.0 without a number
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Write a file so that a reader sees the old content or the new, never a part; a pipe or a device is written into.
 
+    Folders that are not there are made.
+
     Raises:
         DfrdBenchError: the folder cannot be written.
     """
-    part = path.with_name(path.name + ".tmp")
     if path.exists() and not path.is_file() and not path.is_dir():
         _write_into(path, data)
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+    except OSError as error:
+        raise unwritable(path, error) from error
+    replace_whole(path, data)
+
+
+def replace_whole(path: Path, data: bytes | memoryview, keep: Path | None = None) -> None:
+    """As `write_atomically`, in a folder that is there: one that vanished while somebody worked in it is not made again.
+
+    Data and folder are flushed: after a power cut too, the file is the old one or the new.
+
+    Args:
+        path: of the file.
+        data: its new content.
+        keep: where the old content goes once the new one is flushed, in the same folder; nowhere when None.
+
+    Raises:
+        DfrdBenchError: the folder is gone or cannot be written.
+    """
+    part = temporary(path)
+    try:
+        with part.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        if keep is not None and path.exists():
+            path.replace(keep)
         part.replace(path)
+        flush_folder(path.parent)
     except OSError as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise unwritable(path, error) from error
+
+
+def temporary(path: Path) -> Path:
+    """A name beside a file for what is to take its place, unlike that of any other process or thread."""
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}{PART}")
+
+
+def flush_folder(folder: Path) -> None:
+    """Have the names in a folder outlast a power cut, where the system can do that."""
+    with suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def drop_temporaries(folder: Path, name: str = "") -> None:
+    """Remove what killed processes had half written into a folder, of all files or of one; for who is alone in it."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if TEMPORARY.search(path.name) and path.name.startswith(name):
+                path.unlink(missing_ok=True)
 
 
 def _write_into(path: Path, data: bytes | memoryview) -> None:
@@ -74,60 +123,13 @@ def check_writable(path: Path) -> None:
     Raises:
         DfrdBenchError: a file of this name could not be written.
     """
-    probe = path.with_name(path.name + ".tmp")
+    probe = temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
     except OSError as error:
         raise unwritable(path, error) from error
-
-
-@contextmanager
-def alone_in(folder: Path, patience: float = 0) -> Iterator[None]:
-    """While it lasts, no other process that asks the same may work in a folder; the system ends it with the process.
-
-    Where there are no such locks (on Windows, on some network file systems), nobody is kept out.
-
-    Args:
-        folder: made if it is not there, and removed again if nothing is written.
-        patience: seconds to wait for another process.
-
-    Raises:
-        DfrdBenchError: another process works there, or the folder cannot be written.
-    """
-    path, made = folder / "lock", [place for place in (folder, *folder.parents) if not place.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = path.open("ab")
-    except OSError as error:
-        raise unwritable(path, error) from error
-    with file:
-        until = time.monotonic() + patience
-        while not _locked(file):
-            if time.monotonic() >= until:
-                raise DfrdBenchError(f"Another process is at work in {folder}: wait for it, or stop it.")
-            time.sleep(0.1)
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-                for place in made:
-                    place.rmdir()  # if the work was refused and nothing was written
-
-
-def _locked(file: IO[bytes]) -> bool:
-    """Take the system's lock on a file; False where another process has it."""
-    try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):  # no locks here
-        pass
-    return True
 
 
 def home() -> Path:

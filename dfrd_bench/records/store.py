@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.records.arrays import read_arrays, write_arrays
-from dfrd_bench.records.files import file_name, write_atomically
+from dfrd_bench.records.arrays import packed, read_arrays
+from dfrd_bench.records.files import file_name, replace_whole
 from dfrd_bench.records.reading import MIB, brief, opened, unreadable
 from dfrd_bench.records.schema import Predictions, Record
 from dfrd_bench.records.tree import find_files
@@ -36,18 +36,27 @@ def teacher_folder(weights: Path) -> Path:
 
 
 def save_record(folder: Path, record: Record, predictions: Predictions) -> None:
-    """Write predictions and then the record, and drop what a stopped evaluation kept of its attacks.
+    """Write predictions and then the record, in a folder that is there, and drop what a stopped evaluation kept of its attacks.
 
     A folder is a finished run once record.json is there.
+
+    Raises:
+        DfrdBenchError: the folder is gone or cannot be written.
     """
     import numpy as np
 
     text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     Record.model_validate_json(text)
     arrays = {f"attack_{name}": values.astype(np.int16) for name, values in predictions.attacks.items()}
-    write_arrays(folder / PREDICTIONS_FILE, {"labels": predictions.labels.astype(np.int16), **arrays})
-    write_atomically(folder / RECORD_FILE, text.encode())
+    data = packed({"labels": predictions.labels.astype(np.int16), **arrays})
+    replace_whole(folder / PREDICTIONS_FILE, data)
+    replace_whole(folder / RECORD_FILE, text.encode())
     drop_unfinished(folder / UNFINISHED_FOLDER, record.evaluation.attacks)
+
+
+def was_interrupted(folder: Path) -> bool:
+    """Whether an evaluation in a run's folder ended before its record was written."""
+    return (folder / PREDICTIONS_FILE).exists() or (folder / UNFINISHED_FOLDER).exists()
 
 
 def unfinished_file(folder: Path, attack: str) -> Path:
@@ -76,7 +85,8 @@ def load_record(folder: Path) -> Record:
     except FileNotFoundError as error:
         if path.is_symlink():
             raise DfrdBenchError(f"{path} is a link that leads nowhere: {path.readlink()} is missing.") from error
-        raise DfrdBenchError(f"No record in {folder}: {RECORD_FILE} is missing.") from error
+        stopped = "; an evaluation was interrupted: the command that made it goes on" * was_interrupted(folder)
+        raise DfrdBenchError(f"No record in {folder}: {RECORD_FILE} is missing{stopped}.") from error
     except NotADirectoryError as error:
         raise DfrdBenchError(f"{folder} is a file: name the folder of the run.") from error
     except OSError as error:

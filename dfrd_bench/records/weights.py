@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.errors import DfrdBenchError, out_of_memory
 from dfrd_bench.records.arrays import quiet
 from dfrd_bench.records.files import write_atomically
 from dfrd_bench.records.pickled import Foreign, TorchScriptError, read_checkpoint, state_of
@@ -190,9 +190,28 @@ def check_finite(model: nn.Module, *, source: str) -> None:
 
 
 def write_weights(path: Path, model: nn.Module) -> str:
-    """Write a network's state dict as safetensors and return the file's sha256."""
-    from safetensors.torch import save
+    """Write a network's state dict as safetensors and return the file's sha256.
 
-    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()})
+    Raises:
+        DfrdBenchError: see `saved_weights`; or the file cannot be written.
+    """
+    data = saved_weights(model)
     write_atomically(path, data)
     return hashlib.sha256(data).hexdigest()
+
+
+def saved_weights(model: nn.Module) -> bytes:
+    """A network's state dict as the bytes of a safetensors file.
+
+    Raises:
+        DfrdBenchError: it holds something else than tensors, or tensors that share memory.
+    """
+    from safetensors.torch import save
+
+    try:
+        return save({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()})
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        if out_of_memory(error):
+            raise
+        reason = brief(error)
+        raise DfrdBenchError(f"Weights of {type(model).__name__} cannot be saved as {SAFETENSORS}: {reason}") from error

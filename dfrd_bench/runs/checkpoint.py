@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfrd_bench.errors import DfrdBenchError, out_of_memory
-from dfrd_bench.records.files import unwritable, write_atomically
-from dfrd_bench.records.reading import MIB, read_file
+from dfrd_bench.records.files import replace_whole, unwritable, write_atomically
+from dfrd_bench.records.reading import MIB, read_file, read_text
+from dfrd_bench.records.sealed import seal, unsealed
 
 if TYPE_CHECKING:
     import torch
@@ -23,18 +24,37 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 LARGEST = 256 * MIB  # bytes of a history
+LARGEST_STATE = MIB
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The last saved state of a method or of a teacher's training, in one file that is replaced atomically."""
+    """The last saved state of a method or of a teacher's training, in one file that is replaced atomically; and the one before.
+
+    Both carry their sha256: a file that is not as it was written is not gone on with.
+
+    Attributes:
+        folder: where.
+        images: digest of the training images, where what is trained sees them.
+    """
 
     folder: Path
+    images: str | None = None
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The last one's file."""
         return self.folder / "method.pt"
+
+    @property
+    def previous(self) -> Path:
+        """The file of the one before, for when the last one is damaged."""
+        return self.folder / "previous.pt"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is one."""
+        return self.path.exists() or self.previous.exists()
 
     def save(
         self,
@@ -44,9 +64,13 @@ class Checkpoint:
         seconds: float,
         peak: int,
         passes: Stateful | None = None,
+        history: Stateful | None = None,
     ) -> None:
-        """Keep a state that lives on a device after an epoch, with the training time, the peak memory (bytes) and the passes
-        through its networks so far.
+        """Keep a state that lives on a device after an epoch, with the training time, the peak memory (bytes), the passes
+        through its networks and the history so far.
+
+        Raises:
+            DfrdBenchError: it cannot be written; the last one is still there.
         """
         import torch
 
@@ -58,50 +82,94 @@ class Checkpoint:
             "peak": peak,
             "device": device.type,
             "passes": None if passes is None else passes.state_dict(),
+            "history": None if history is None else history.state_dict(),
+            "images": self.images,
         }
         torch.save(content, buffer)
-        write_atomically(self.path, buffer.getbuffer())
+        seal(buffer)
+        try:
+            self.folder.mkdir(exist_ok=True)  # but not the run's own, if that is gone
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+        replace_whole(self.path, buffer.getbuffer(), keep=self.previous)
 
     def restore(
-        self, trainee: Stateful, device: torch.device, passes: Stateful | None = None
+        self,
+        trainee: Stateful,
+        device: torch.device,
+        passes: Stateful | None = None,
+        history: Stateful | None = None,
     ) -> tuple[int, float, int]:
         """Bring the saved state back, on a device; returns epochs done, seconds and peak memory, all 0 without a checkpoint.
 
-        Passes go on from those that were saved, or from None where the checkpoint is from before they were.
+        Where the last one is damaged, the one before it is taken, with a warning. Passes and history go on from those that were
+        saved, or from None where the checkpoint is from before they were.
 
         Raises:
-            DfrdBenchError: the file is damaged, belongs to something else, or was made on a device of another kind, whose random
-                streams cannot be gone on with.
+            DfrdBenchError: both are damaged or belong to something else, or were made with other training images, or on a device
+                of another kind, whose random streams cannot be gone on with.
         """
-        import torch
-
-        if not self.path.exists():
+        if not self.exists:
             return 0, 0.0, 0
+        content = self._content()
         try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)  # the trainee copies it to its own
             if (made_on := content.get("device", device.type)) != device.type:
                 raise DfrdBenchError(
                     f"{self.path} was made on {made_on}: go on with --device {made_on}, or delete {self.folder} to begin again."
                 )
+            if content.get("images", self.images) != self.images:
+                raise DfrdBenchError(
+                    f"{self.path} was trained on other training images: use another --results folder, or delete {self.folder} "
+                    "to begin again."
+                )
             trainee.load_state_dict(content["method"])
-            if passes is not None:
-                passes.load_state_dict(content.get("passes"))
+            for part, name in ((passes, "passes"), (history, "history")):
+                if part is not None:
+                    part.load_state_dict(content.get(name))
             return int(content["epochs_done"]), float(content["seconds"]), int(content.get("peak", 0))
         except DfrdBenchError:
             raise
         except Exception as error:  # a damaged pickle raises nearly anything
             if out_of_memory(error):
                 raise
-            raise DfrdBenchError(
-                f"{self.path} is truncated, corrupt, or of another method: delete {self.folder} to begin the run again."
-            ) from error
+            raise self._unusable() from error
+
+    def _content(self) -> dict[str, Any]:
+        """What the last one holds that is whole."""
+        import torch
+
+        missing: Exception | None = None
+        for path in (self.path, self.previous):
+            try:
+                # on the CPU: the trainee copies it to its own device
+                content = dict(torch.load(io.BytesIO(unsealed(path)), map_location="cpu", weights_only=True))
+            except Exception as error:  # a damaged pickle raises nearly anything
+                if out_of_memory(error):
+                    raise
+                missing = error
+                continue
+            if path == self.previous:
+                log.warning("%s is damaged or missing: going on from the checkpoint before it.", self.path)
+            return content
+        raise self._unusable() from missing
+
+    def _unusable(self) -> DfrdBenchError:
+        return DfrdBenchError(
+            f"{self.path} is truncated, corrupt, or of another method: delete {self.folder} to begin the run again."
+        )
 
 
-@dataclass(frozen=True)
 class History:
-    """`history.jsonl`: one line per epoch, appended as the run goes on."""
+    """`history.jsonl`: one line per epoch, appended and flushed as the run goes on. The checkpoint holds the lines too.
 
-    path: Path
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lines: list[dict[str, Any]] = []
+        self._restored: list[dict[str, Any]] | None = None
 
     def append(self, numbers: dict[str, Any]) -> None:
         """Add one epoch's line; what is no finite number becomes null, as JSON has no other.
@@ -109,22 +177,37 @@ class History:
         Raises:
             DfrdBenchError: it cannot be written.
         """
+        self._lines.append(numbers)
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(_line(numbers))
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
             raise unwritable(self.path, error) from error
 
     def truncate(self, epochs: int) -> list[dict[str, Any]]:
-        """Drop the lines of epochs that are about to be run (again); returns those that stay."""
+        """Drop the lines of epochs that are about to be run (again); returns those that stay, the checkpoint's if it has them."""
         kept: list[dict[str, Any]] = []
         if self.path.exists():
             lines = read_file(self.path, LARGEST).decode("utf-8", "replace").splitlines()[:epochs]
             kept = [numbers for line in lines if (numbers := _numbers(line)) is not None]
             if len(kept) < len(lines):
                 log.warning("%s: dropped %d lines that are damaged.", self.path, len(lines) - len(kept))
+        if self._restored is not None and kept != self._restored[:epochs]:
+            kept = self._restored[:epochs]
+            log.warning("%s was not what was written: it is made again from the checkpoint.", self.path)
         write_atomically(self.path, "".join(map(_line, kept)).encode())
+        self._lines = [*kept]
         return kept
+
+    def state_dict(self) -> str:
+        """The lines, for a checkpoint."""
+        return "".join(map(_line, self._lines))
+
+    def load_state_dict(self, state: str | None) -> None:
+        """The lines in a checkpoint; None where it is from before it held them."""
+        self._restored = None if state is None else [json.loads(line) for line in state.splitlines()]
 
 
 def _numbers(line: str) -> dict[str, Any] | None:
@@ -148,18 +231,24 @@ class State:
 
     folder: Path
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / "state"
+
     def write(self, stage: str, **details: Any) -> None:
         """Say what the run is doing."""
         content = {"stage": stage, "process": os.getpid(), **details}
-        write_atomically(self.folder / "state", (json.dumps(content) + "\n").encode())
+        replace_whole(self.path, (json.dumps(content) + "\n").encode())
 
     def read(self) -> dict[str, Any]:
         """What was said last; empty where nothing was, or nothing that can be read."""
         try:
-            return dict(json.loads((self.folder / "state").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            found = json.loads(read_text(self.path, LARGEST_STATE))
+        except (DfrdBenchError, ValueError, RecursionError):
             return {}
+        return found if isinstance(found, dict) else {}
 
     def clear(self) -> None:
         """The run is finished."""
-        (self.folder / "state").unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -48,6 +48,8 @@ def train_epochs(
     device: torch.device,
     observer: Observer,
     networks: Mapping[str, nn.Module] = MappingProxyType({}),
+    still_alone: Callable[[], None] = lambda: None,
+    images: str | None = None,
 ) -> TrainingRecord:
     """Train to the last epoch, going on from a checkpoint if there is one.
 
@@ -59,12 +61,14 @@ def train_epochs(
         device: where the training happens.
         observer: told about progress.
         networks: "teacher" and "student" whose passes are to be recorded, see `Passes`; by default none.
+        still_alone: refuses to go on where the folder is gone or another's, see `Alone.check`; asked after each epoch.
+        images: digest of the training images, where the trainee sees them; a checkpoint of others is refused.
 
     Returns:
         How it went. The checkpoint of the last epoch is still there.
 
     Raises:
-        DfrdBenchError: the checkpoint is damaged, the folder cannot be written, or memory ran out.
+        DfrdBenchError: both checkpoints are damaged, the folder is gone or cannot be written, or memory ran out.
     """
     import torch
 
@@ -72,8 +76,8 @@ def train_epochs(
         torch.cuda.reset_peak_memory_stats(device)
     passes = Passes(networks)
     trainee.progress = watched = LastStage(passes.watching(observer.on_step))
-    checkpoint, history = Checkpoint(folder / CHECKPOINT_FOLDER), History(folder / "history.jsonl")
-    done, seconds, peak = checkpoint.restore(trainee, device, passes)
+    checkpoint, history = Checkpoint(folder / CHECKPOINT_FOLDER, images), History(folder / "history.jsonl")
+    done, seconds, peak = checkpoint.restore(trainee, device, passes, history)
     lines = history.truncate(done)
     observer.on_start(folder, epochs, done)
     saved, cost = time.monotonic(), 0.0
@@ -83,13 +87,14 @@ def train_epochs(
             numbers = trainee.train_epoch(epoch)
         took = time.perf_counter() - began
         seconds += took
+        still_alone()
         lines.append({"epoch": epoch, "seconds": took, **numbers})
         history.append(lines[-1])
         observer.on_epoch(epoch, numbers)
         if (time.monotonic() - saved) * CHECKPOINT_SHARE >= cost or epoch == epochs - 1:
             saved = time.monotonic()
             peak = max(peak, peak_memory(device))
-            checkpoint.save(trainee, device, epoch + 1, seconds, peak, passes)
+            checkpoint.save(trainee, device, epoch + 1, seconds, peak, passes, history)
             cost = time.monotonic() - saved
     latest = lines[-1] if lines else {}  # none where somebody removed the history
     last = {k: x for k, x in latest.items() if k not in ("epoch", "seconds") and x is not None and math.isfinite(x)}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from dfrd_bench.attacks import STANDARD_ATTACKS
@@ -11,10 +11,10 @@ from dfrd_bench.datasets.base import Dataset, open_dataset
 from dfrd_bench.evaluation.contradictions import believed_record, check_believed
 from dfrd_bench.evaluation.correctness import own_predictions
 from dfrd_bench.evaluation.recomputation import differences, recomputed
-from dfrd_bench.evaluation.summary import evaluation_record
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.problem import Precision, ThreatModel
-from dfrd_bench.records.files import alone_in, expanded
+from dfrd_bench.records.alone import alone_in
+from dfrd_bench.records.files import expanded
 from dfrd_bench.records.schema import EvaluationRecord, ExperimentSpec, Predictions, Record
 from dfrd_bench.records.store import (
     RECORD_FILE,
@@ -29,10 +29,13 @@ from dfrd_bench.records.store import (
 from dfrd_bench.registry import ATTACKS, TEACHERS
 from dfrd_bench.runs.defaults import usual_defaults
 from dfrd_bench.runs.environment import choose_device
-from dfrd_bench.runs.measurement import extended, measure
+from dfrd_bench.runs.leftovers import clear_leftovers
+from dfrd_bench.runs.measurement import measure
 from dfrd_bench.runs.subject import check_own_images, open_again, recorded_network
 
-PATIENCE = 60.0  # seconds to wait while another process writes a record
+log = logging.getLogger(__name__)
+
+PATIENCE = 10.0  # seconds to wait for another process in the folder
 
 
 @usual_defaults()
@@ -62,28 +65,47 @@ def evaluate_run(
             an unknown attack.
     """
     folder = Path(folder)
+    clear_leftovers(folder)
     record = load_record(folder)
-    missing = [name for name in ATTACKS.select(attacks) if name not in record.evaluation.attacks]
-    own = own_predictions(folder, record) if missing else None
+    names = [*ATTACKS.select(attacks)]
+    missing = _missing(names, record)
+    if missing:
+        own_predictions(folder, record)
     check_believed(folder, record)
     if not missing and not isinstance(dataset, str):
         return _completed(folder, record)
     data = dataset if isinstance(dataset, Dataset) else open_again(record, dataset, data_dir, observer)
-    if own is None:  # but the dataset that was named is the record's
+    if not missing:  # but the dataset that was named is the record's
         return _completed(folder, record)
-    model = recorded_network(folder, record, data.info)
-    record, predictions = measure(
-        record.spec,
-        model,
-        data,
-        attacks=missing,
-        device=choose_device(device),
-        weights_sha256=record.weights_sha256,
-        earlier=(record, own),
-        unfinished=folder / UNFINISHED_FOLDER,
-        observer=observer,
-    )
-    return _completed(folder, _save(folder, record, predictions))
+    with alone_in(folder, PATIENCE) as alone:
+        record = believed_record(folder)  # as another process may have left it meanwhile
+        if missing := _missing(names, record):
+            _say_interrupted(folder)
+            record, predictions = measure(
+                record.spec,
+                recorded_network(folder, record, data.info),
+                data,
+                attacks=missing,
+                device=choose_device(device),
+                weights_sha256=record.weights_sha256,
+                earlier=(record, own_predictions(folder, record)),
+                unfinished=folder / UNFINISHED_FOLDER,
+                observer=observer,
+            )
+            alone.check()
+            save_record(folder, record, predictions)
+    return _completed(folder, record)
+
+
+def _missing(attacks: Sequence[str], record: Record) -> list[str]:
+    """The attacks that a record does not have."""
+    return [name for name in attacks if name not in record.evaluation.attacks]
+
+
+def _say_interrupted(folder: Path) -> None:
+    """Warn where an evaluation in a folder was stopped."""
+    if (folder / UNFINISHED_FOLDER).exists():
+        log.warning("%s: an evaluation was interrupted. What its attacks had found is not looked for again.", folder)
 
 
 @usual_defaults()
@@ -122,26 +144,34 @@ def evaluate_teacher(
         seed=0,
     )
     folder = _beside_its_weights(name, spec) or spec.folder(Path(results))
-    earlier = None
     if (folder / RECORD_FILE).exists():
+        clear_leftovers(folder)
         known = believed_record(folder)
-        earlier = known, own_predictions(folder, known)
         check_own_images(known, data)
-        spec = known.spec
-        if all(attack in known.evaluation.attacks for attack in attacks):
+        if not _missing(attacks, known):
             return folder, known
-    record, predictions = measure(
-        spec,
-        teacher.model,
-        data,
-        attacks=attacks,
-        device=place,
-        weights_sha256=teacher.record.sha256,
-        earlier=earlier,
-        unfinished=folder / UNFINISHED_FOLDER,
-        observer=observer,
-    )
-    return folder, _save(folder, record, predictions)
+    with alone_in(folder, PATIENCE) as alone:
+        earlier = None
+        if (folder / RECORD_FILE).exists():
+            known = believed_record(folder)
+            earlier, spec = (known, own_predictions(folder, known)), known.spec
+            if not _missing(attacks, known):
+                return folder, known
+        _say_interrupted(folder)
+        record, predictions = measure(
+            spec,
+            teacher.model,
+            data,
+            attacks=attacks,
+            device=place,
+            weights_sha256=teacher.record.sha256,
+            earlier=earlier,
+            unfinished=folder / UNFINISHED_FOLDER,
+            observer=observer,
+        )
+        alone.check()
+        save_record(folder, record, predictions)
+    return folder, record
 
 
 @usual_defaults()
@@ -169,17 +199,19 @@ def evaluate_weights(
     place = choose_device(device)
     model = load_file(Path(path), data.info, architecture).model.to(place)
     unfinished = Path(results) / UNFINISHED_FOLDER / sha256_of(Path(path))[:16]
-    evaluation, predictions, _ = evaluate_model(
-        model,
-        data.load_tested(),
-        num_classes=data.info.num_classes,
-        threat=threat or data.threat,
-        attacks=attacks,
-        device=place,
-        unfinished=unfinished,
-        on_batch=observer.on_attack,
-    )
-    drop_unfinished(unfinished, evaluation.attacks)
+    with alone_in(unfinished, PATIENCE):
+        evaluation, predictions, _ = evaluate_model(
+            model,
+            data.load_tested(),
+            num_classes=data.info.num_classes,
+            threat=threat or data.threat,
+            attacks=attacks,
+            device=place,
+            unfinished=unfinished,
+            on_batch=observer.on_attack,
+        )
+        drop_unfinished(unfinished, evaluation.attacks)
+    drop_unfinished(unfinished, ())  # the folder, which the lock was in
     return evaluation, predictions
 
 
@@ -191,7 +223,9 @@ def _completed(folder: Path, record: Record) -> Record:
     changed = differences(record, predictions)
     if changed and all("target_entropy: None" in line for line in changed):
         complete = record.model_copy(update={"evaluation": recomputed(record, predictions)})
-        save_record(folder, complete, predictions)
+        with alone_in(folder, PATIENCE):
+            if load_record(folder) == record:
+                save_record(folder, complete, predictions)
         return complete
     return record
 
@@ -205,18 +239,3 @@ def _beside_its_weights(name: str, spec: ExperimentSpec) -> Path | None:
     found = load_record(folder).spec
     ours = (found.teacher, found.dataset, found.threat) == (spec.teacher, spec.dataset, spec.threat)
     return folder if ours else None
-
-
-def _save(folder: Path, record: Record, predictions: Predictions) -> Record:
-    """Record an evaluation, with the attacks that another one of the same run has recorded in the meantime."""
-    with alone_in(folder, PATIENCE):
-        if (folder / RECORD_FILE).exists():
-            now = load_record(folder)
-            found = own_predictions(folder, now)
-            if late := now.evaluation.attacks.keys() - record.evaluation.attacks.keys():
-                predictions = replace(predictions, attacks={**found.attacks, **predictions.attacks})
-                attacks = {**record.evaluation.attacks, **{name: now.evaluation.attacks[name] for name in late}}
-                joined = evaluation_record(predictions.labels, predictions.attacks, attacks, record.evaluation.seed)
-                record = extended(record, joined, now.warnings)
-        save_record(folder, record, predictions)
-    return record

@@ -5,21 +5,24 @@ from __future__ import annotations
 import copy
 import gc
 import logging
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfrd_bench.observer import SILENT, Observer
-from dfrd_bench.records.files import alone_in, check_writable
+from dfrd_bench.records.alone import Alone, alone_in
+from dfrd_bench.records.files import check_writable, drop_temporaries
 from dfrd_bench.records.schema import ExperimentSpec, Record, TrainingRecord
-from dfrd_bench.records.store import RECORD_FILE, UNFINISHED_FOLDER, load_record, save_record
+from dfrd_bench.records.store import RECORD_FILE, UNFINISHED_FOLDER, load_record, save_record, was_interrupted
 from dfrd_bench.registry import ATTACKS
 from dfrd_bench.runs.checkpoint import State
 from dfrd_bench.runs.defaults import usual_defaults
-from dfrd_bench.runs.epochs import CHECKPOINT_FOLDER, train_epochs
+from dfrd_bench.runs.epochs import train_epochs
+from dfrd_bench.runs.leftovers import check_weights, finish
+from dfrd_bench.runs.pictures import keep_samples
 from dfrd_bench.runs.place import Place, begun_at, is_finished, place_of
+from dfrd_bench.runs.preflight import COPIES, check_place, check_recordable, size_of
 from dfrd_bench.runs.preparation import Prepared, prepare, teacher_request
 from dfrd_bench.runs.request import Request, requested
 from dfrd_bench.runs.subject import check_own_images, check_trained_on
@@ -86,7 +89,8 @@ def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bo
     """Make the run that a request asks for: of a student, or with an `output` of a teacher (see `teacher_request`).
 
     A spec that has been run before is not run again: its record comes back, with any attack it lacks added. A run that was
-    interrupted goes on from its last checkpoint.
+    interrupted goes on from its last checkpoint. What was trained is written before anything that can fail: weights, synthetic
+    images as numbers, predictions, the record, and then the picture.
 
     Raises:
         DfrdBenchError: whatever is wrong with the request.
@@ -97,43 +101,48 @@ def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bo
     prepared = prepare(request, observer)
     place = place_of(request, prepared.spec)
     folder = place.folder
-    if is_finished(place, prepared.spec):
-        check_own_images(load_record(folder), prepared.dataset)
-        check_trained_on(folder, load_record(folder).dataset.training_digest, prepared.training_digest)
-        record = evaluate_run(
-            folder, attacks=attacks, dataset=prepared.dataset, device=request.device, observer=observer
-        )
-        return Finished(folder, record, place.weights, cached=True)
-    with alone_in(folder):
-        return _make(prepared, place, attacks, observer, keep_checkpoint)
+    if not is_finished(place, prepared.spec):
+        check_recordable(prepared, folder, attacks)
+        if prepared.spec.kind != "student":
+            check_writable(place.weights)  # outside the folder
+        with alone_in(folder) as alone:
+            if not is_finished(place, prepared.spec):  # as long as it took to get the folder
+                return _make(prepared, place, alone, attacks, observer, keep_checkpoint)
+    check_own_images(load_record(folder), prepared.dataset)
+    check_trained_on(folder, load_record(folder).dataset.training_digest, prepared.training_digest)
+    record = evaluate_run(folder, attacks=attacks, dataset=prepared.dataset, device=request.device, observer=observer)
+    return Finished(folder, record, place.weights, cached=True)
 
 
 def _make(
-    prepared: Prepared, place: Place, attacks: Sequence[str], observer: Observer, keep_checkpoint: bool
+    prepared: Prepared, place: Place, alone: Alone, attacks: Sequence[str], observer: Observer, keep_checkpoint: bool
 ) -> Finished:
     """Train, evaluate and record, in a folder that nobody else works in."""
     from dfrd_bench.runs.measurement import measure
 
     folder = place.folder
-    check_writable(place.weights)
+    if was_interrupted(folder):
+        log.warning("%s: an evaluation was interrupted. What its attacks had found is not looked for again.", folder)
     prepared.dataset.load_tested()  # what is wrong with the images is said now, not after the training
     with prepared.problem.precision.backends():
         trainee = prepared.method_class(prepared.problem, prepared.config)  # may refuse: before anything is written
         for caution in trainee.cautions:
             log.warning(caution)
+        check_place(folder, attacks, COPIES * size_of(trainee.state_dict()))
         state, digest = State(folder), prepared.training_digest
         if begun := begun_at(place, prepared.spec, digest):
             check_trained_on(folder, begun.get("training images"), digest)
         known = {"spec": prepared.spec.model_dump(mode="json"), **({"training images": digest} if digest else {})}
         state.write("training", **known)
         (folder / RECORD_FILE).unlink(missing_ok=True)  # of a teacher whose weights are gone
-        training, weights_sha256 = train(trainee, prepared, place, observer)
+        drop_temporaries(place.weights.parent, place.weights.name)
+        training, weights_sha256 = train(trainee, prepared, place, alone, observer)
         for finding in (found := trainee.findings()):
             log.warning(finding)
         cautions = (*trainee.cautions, *found)
         del trainee
         gc.collect()  # its pool and networks, before the attacks need the memory
-    state.write("evaluation", **known)
+    state.write("evaluation", keep_checkpoint=keep_checkpoint, **known)
     record, predictions = measure(
         _with_weights(prepared.spec, weights_sha256),
         copy.deepcopy(prepared.problem.student),  # a copy is not compiled: evaluation asks the network itself
@@ -147,10 +156,10 @@ def _make(
         unfinished=folder / UNFINISHED_FOLDER,
         observer=observer,
     )
+    alone.check()
+    check_weights(place.weights, weights_sha256)
     save_record(folder, record, predictions)
-    state.clear()
-    if not keep_checkpoint:
-        shutil.rmtree(folder / CHECKPOINT_FOLDER, ignore_errors=True)
+    finish(folder, record, keep_checkpoint=keep_checkpoint)
     return Finished(folder, record, place.weights)
 
 
@@ -161,7 +170,9 @@ def _with_weights(spec: ExperimentSpec, sha256: str) -> ExperimentSpec:
     return spec.model_copy(update={"teacher": spec.teacher.model_copy(update={"sha256": sha256})})
 
 
-def train(method: Method, prepared: Prepared, place: Place, observer: Observer) -> tuple[TrainingRecord, str]:
+def train(
+    method: Method, prepared: Prepared, place: Place, alone: Alone, observer: Observer
+) -> tuple[TrainingRecord, str]:
     """Train to the last epoch, going on from a checkpoint if there is one, and write the student's weights.
 
     Returns:
@@ -178,25 +189,11 @@ def train(method: Method, prepared: Prepared, place: Place, observer: Observer) 
         device=problem.device,
         observer=observer,
         networks={"teacher": problem.teacher, "student": problem.student},
+        still_alone=alone.check,
+        images=prepared.training_digest,
     )
+    alone.check()
+    weights_sha256 = write_weights(place.weights, method.student)
     if method.sees == "nothing":  # else they are the dataset's own
         keep_samples(prepared, method, place.folder)
-    return record, write_weights(place.weights, method.student)
-
-
-def keep_samples(prepared: Prepared, method: Method, folder: Path) -> None:
-    """Leave some synthetic images in the folder, as numbers and as a picture."""
-    import torch
-
-    from dfrd_bench.reporting.figures.samples import KEPT, PICTURE_FILE, Samples, draw_samples
-
-    images = method.sample(KEPT).float().clamp(0, 1)
-    with torch.no_grad():
-        confidence, classes = prepared.problem.teacher(images).softmax(dim=1).max(dim=1)
-    samples = Samples(
-        (images * 255).round().to(torch.uint8).cpu().contiguous().numpy(),
-        classes.cpu().numpy(),
-        confidence.cpu().numpy(),
-    )
-    samples.save(folder)
-    draw_samples(samples, prepared.dataset.info.class_names, folder / PICTURE_FILE)
+    return record, weights_sha256

@@ -9,6 +9,7 @@ from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.contradictions import origin_astray
 from dfrd_bench.evaluation.recomputation import differences
 from dfrd_bench.observer import SILENT, Observer
+from dfrd_bench.records.alone import alone_in
 from dfrd_bench.records.store import RERUN_FOLDER, drop_unfinished, load_predictions, load_record
 from dfrd_bench.runs.defaults import usual_defaults
 from dfrd_bench.runs.environment import choose_device
@@ -60,17 +61,19 @@ def verify_run(
         return found
     data = open_again(record, dataset, data_dir, observer)
     check_same_images(record, data.load_tested().digest())
-    _, again = measure(
-        record.spec,
-        recorded_network(folder, record, data.info),
-        data,
-        attacks=chosen,
-        device=choose_device(device),
-        weights_sha256=record.weights_sha256,
-        unfinished=folder / RERUN_FOLDER,
-        observer=observer,
-    )
-    drop_unfinished(folder / RERUN_FOLDER, chosen)
+    with alone_in(folder / RERUN_FOLDER):
+        _, again = measure(
+            record.spec,
+            recorded_network(folder, record, data.info),
+            data,
+            attacks=chosen,
+            device=choose_device(device),
+            weights_sha256=record.weights_sha256,
+            unfinished=folder / RERUN_FOLDER,
+            observer=observer,
+        )
+        drop_unfinished(folder / RERUN_FOLDER, chosen)
+    drop_unfinished(folder / RERUN_FOLDER, ())  # the folder, which the lock was in
     if not (again.labels == predictions.labels).all():
         return [*found, "labels: those of the test images are not those of the predictions"]
     for name in chosen:

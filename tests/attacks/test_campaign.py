@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dfrd_bench.attacks.campaign import Campaign, Stage, State
+from dfrd_bench.attacks.campaign import Campaign, Stage
+from dfrd_bench.attacks.state import State
 from dfrd_bench.images import LabelledImages
 
 IMAGES = 100
@@ -88,7 +89,9 @@ def test_a_selective_stage_that_was_stopped_goes_on_in_the_same_batches() -> Non
     for arrays, done in states:
         rest = Told(breaks)
         stages = [Stage("first", Told(set()), 1), Stage("second", rest, 1, selective=True)]
-        again = run(stages, State.from_arrays(arrays))
+        kept = State.from_arrays(arrays, IMAGES, 2)
+        assert kept is not None
+        again = run(stages, kept)
         assert rest.given == told.given[done:]
         assert torch.equal(again.predictions, whole.predictions)
         assert (again.accuracies, again.notes) == (whole.accuracies, whole.notes)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny
 
+from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.observer import Observer
 from dfrd_bench.records.arrays import read_arrays, write_arrays
 from dfrd_bench.records.store import load_predictions, load_record
@@ -25,12 +26,18 @@ def test_what_is_kept_of_another_attack_stays(run: Path) -> None:
     assert tiny.files_below(run / "evaluation") == ["autoattack.npz"]
 
 
-def test_attacks_recorded_by_another_evaluation_in_the_meantime_stay(run: Path) -> None:
+def test_one_evaluation_at_a_time_and_the_next_keeps_what_the_first_recorded(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dfrd_bench.runs.reevaluation.PATIENCE", 0.0)
+
     def meanwhile(attack: str, done: int, total: int, accuracy: float) -> None:
-        if "cw" not in load_record(run).evaluation.attacks:
+        with pytest.raises(DfrdBenchError, match="Another process is at work in"):
             evaluate_run(run, attacks=["cw"])
 
-    returned = evaluate_run(run, attacks=["fgsm"], observer=Observer(on_attack=meanwhile))
+    first = evaluate_run(run, attacks=["fgsm"], observer=Observer(on_attack=meanwhile))
+    assert first.evaluation.attacks.keys() == {"clean", "pgd20", "fgsm"}
+    returned = evaluate_run(run, attacks=["cw"])
     record, predictions = load_record(run), load_predictions(run)
     assert record == returned
     assert record.evaluation.attacks.keys() == {"clean", "pgd20", "cw", "fgsm"} == predictions.attacks.keys()

@@ -73,6 +73,7 @@ def record(predicted: dict[str, np.ndarray] = PREDICTED, **changes: Any) -> Reco
 
 
 def saved(folder: Path, one: Record | None = None, predicted: dict[str, np.ndarray] = PREDICTED) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
     save_record(folder, one or record(predicted), Predictions(LABELS, predicted))
     return folder
 
@@ -224,7 +225,7 @@ class TestWriteAtomically:
         path.write_bytes(b"old")
         monkeypatch.setattr(os, "fsync", lambda _: seen.append(path.read_bytes()))
         write_atomically(path, b"new" * 1000)
-        assert seen == [b"old"]
+        assert seen == [b"old", b"new" * 1000]  # the file is flushed, then its folder
 
     def test_a_file_in_the_way_of_the_folder_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "results").write_bytes(b"")

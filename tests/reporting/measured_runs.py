@@ -36,6 +36,7 @@ def measured(
     dataset = template.dataset.model_copy(update={"test_images": len(labels)})
     record = template.model_copy(update={"evaluation": evaluation, "dataset": dataset})
     folder = record.spec.folder(results)
+    folder.mkdir(parents=True, exist_ok=True)
     save_record(folder, record, Predictions(labels, predicted))
     return str(folder), record
 

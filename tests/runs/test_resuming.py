@@ -14,7 +14,7 @@ import torch
 from dfrd_bench.errors import DfrdBenchError, out_of_memory
 from dfrd_bench.method import Resumable
 from dfrd_bench.observer import SILENT, Observer
-from dfrd_bench.records.files import alone_in
+from dfrd_bench.records.alone import alone_in
 from dfrd_bench.records.schema import TrainingRecord
 from dfrd_bench.runs.checkpoint import Checkpoint, History
 from dfrd_bench.runs.epochs import train_epochs
