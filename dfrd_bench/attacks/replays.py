@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 class Replays(nn.Module):
     """The same function as a network, of its weights as they are; on a CPU, or under autocast, the network itself.
 
-    For attacks that take a pass's gradients before they ask again: of an earlier pass they would be those of the last. Not for
-    a network that does different things for different images.
+    For attacks that take one gradient of a pass, before they ask again: of an earlier pass it would be that of the last, and a
+    second one is refused. Not for a network that does different things for different images.
 
     Args:
         network: in eval mode; it is shared, not copied.
@@ -48,7 +48,7 @@ class Replays(nn.Module):
         if not searching:
             return self._graphs[key](x)
         x = x.view_as(x)  # a node of its own, so that the hook sees this pass's gradient alone
-        x.register_hook(torch.Tensor.clone)  # type: ignore[no-untyped-call]  # the graph writes its next one over it
+        x.register_hook(_copied_once())  # type: ignore[no-untyped-call]
         return self._graphs[key](x).clone()
 
     def _ask(self, x: Tensor) -> Tensor:
@@ -75,6 +75,23 @@ class Replays(nn.Module):
             )
             return False
         return True
+
+
+def _copied_once() -> Callable[[Tensor], Tensor]:
+    """Hands a gradient on as a copy, since the graph writes its next one over it; and refuses a second one of the same pass.
+
+    The way back uses the memory of what the way there left behind, so a second one would be wrong.
+    """
+    taken = False
+
+    def copied(gradient: Tensor) -> Tensor:
+        nonlocal taken
+        if taken:
+            raise RuntimeError("a replayed pass gives its gradient once: ask the network itself")
+        taken = True
+        return gradient.clone()
+
+    return copied
 
 
 def _forwards(ask: Callable[[Tensor], Tensor], example: Tensor) -> Callable[[Tensor], Tensor]:
