@@ -301,7 +301,7 @@ finally:
         assert done.returncode == 0, done.stderr
         shown = {row["name"]: row["summary"] for row in json.loads(done.stdout)}
         assert shown[f"robustbench:{WRN}"] == "WideResNet-34-10"
-        assert {f"robustbench:{name}" for name in zoo("cifar10")} | {"checkpoint"} == set(shown)
+        assert {f"robustbench:{name}" for name in zoo("cifar10")} | {"checkpoint", "run"} == set(shown)
 
     def test_another_dataset_has_its_own(self) -> None:
         outcome = tiny.command("list", "teachers", "--dataset", "digits")
