@@ -35,6 +35,7 @@ COMMANDS = {
     "show": ("show", "Show a method: its paper and every hyper-parameter."),
     "teacher": ("teacher", "Train a robust teacher."),
     "bench": ("bench", "Measure how quick methods, attacks and commands are, beside a plain recipe."),
+    "doctor": ("doctor", "Check what dfrd-bench needs here, and say how to mend it."),
     "new-method": ("new_method", "Write a package with a new method in it, ready to install."),
 }
 
