@@ -110,8 +110,8 @@ class Checkpoint:
         saved, or from None where the checkpoint is from before they were.
 
         Raises:
-            DfrdBenchError: both are damaged or belong to something else, or were written by a later dfrd-bench, or made with other
-                training images, or on a device of another kind, whose random streams cannot be gone on with.
+            DfrdBenchError: both are damaged or belong to something else, or were written by a later dfrd-bench, or made with
+                other training images, or on a device of another kind, whose random streams cannot be gone on with.
         """
         if not self.exists:
             return 0, 0.0, 0
