@@ -144,8 +144,14 @@ def _is_own(point: EntryPoint) -> bool:
 
 @lru_cache
 def _name_and_version(distribution: Distribution) -> tuple[str, str]:
-    """Each asks for all of a distribution's metadata to be parsed again, and all its entry points share it."""
-    return distribution.name, distribution.version
+    """Each asks for all of a distribution's metadata to be parsed again, and all its entry points share it.
+
+    One that is half installed or half removed may have none.
+    """
+    try:
+        return distribution.name or "unnamed", distribution.version or "unknown"
+    except Exception:  # of several types, by Python's version
+        return "unnamed", "unknown"
 
 
 def _load(point: EntryPoint) -> Any:

@@ -21,7 +21,7 @@ LARGEST = 1 << 20  # bytes of a log; a longer one is begun anew
 
 
 @contextmanager
-def logged(folder: Path, what: str) -> Iterator[None]:
+def logged(folder: Path, what: object) -> Iterator[None]:
     """Whatever is raised inside, by a plugin or by dfrd-bench itself, goes to `error.log` in a folder.
 
     What a user can mend or wants passes: a `DfrdBenchError`, Ctrl-C and other signals, and memory that ran out. A `SystemExit` or
@@ -29,7 +29,7 @@ def logged(folder: Path, what: str) -> Iterator[None]:
 
     Args:
         folder: made if it is not there.
-        what: was being done, for the file.
+        what: was being done, for the file, which has its text.
 
     Raises:
         FailedError: something was raised.
@@ -58,8 +58,7 @@ def logs_failures(place: Callable[..., Path], *, clears: bool = True) -> Callabl
         @functools.wraps(function)
         def logging(*args: P.args, **kwargs: P.kwargs) -> R:
             folder = place(*args, **kwargs)
-            what = " ".join(str(value) for value in args[:1])
-            with logged(folder, what):
+            with logged(folder, args[0] if args else function.__name__):
                 done = function(*args, **kwargs)
             if clears:
                 with suppress(OSError):
@@ -75,7 +74,7 @@ def _short_of_memory(error: BaseException) -> bool:
     return isinstance(error, (RuntimeError, MemoryError)) and out_of_memory(error)
 
 
-def _failed(folder: Path, what: str, error: BaseException, said: str) -> FailedError:
+def _failed(folder: Path, what: object, error: BaseException, said: str) -> FailedError:
     path = folder / ERROR_LOG
     try:
         _append(path, what, error)
@@ -84,10 +83,10 @@ def _failed(folder: Path, what: str, error: BaseException, said: str) -> FailedE
     return FailedError(f"{said} (traceback: {path})", path)
 
 
-def _append(path: Path, what: str, error: BaseException) -> None:
+def _append(path: Path, what: object, error: BaseException) -> None:
     """Add an entry to a log, which may be open in other processes; a pipe in its place is not waited for."""
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    entry = f"{now}  dfrd-bench {__version__}  {what[:LARGEST]}\n{_traceback(error)[-LARGEST:]}\n"
+    entry = f"{now}  dfrd-bench {__version__}  {_text(what)}\n{_traceback(error)[-LARGEST:]}\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NONBLOCK", 0), 0o666)
     try:
@@ -96,6 +95,13 @@ def _append(path: Path, what: str, error: BaseException) -> None:
         os.write(number, entry.encode("utf-8", "backslashreplace"))
     finally:
         os.close(number)
+
+
+def _text(what: object) -> str:
+    try:
+        return str(what)[:LARGEST]
+    except Exception:  # a number of more digits than Python writes
+        return type(what).__name__
 
 
 def _traceback(error: BaseException) -> str:
