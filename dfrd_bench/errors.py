@@ -1,27 +1,82 @@
-"""The one exception a user can cause, and the help that goes with a wrong name."""
+"""What ends a command: wrong use, code that failed, a wish to stop; and the help that goes with a wrong name."""
 
 from __future__ import annotations
 
 import difflib
+import signal
 import sys
 from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
 
 # how the CPU's allocator, CUDA, and cuBLAS and cuDNN say it
 OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "status_alloc_failed")
 
 NEAREST = 3  # names to offer for a wrong one
 BEGINNING = 3  # letters after which a name that goes on is meant
+LONGEST = 300  # characters of an error's own words that a message repeats
 
 
 class DfrdBenchError(Exception):
     """Wrong use or bad input. Its message says what is wrong, where, and what to do; the CLI prints it and exits with 2."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class FailedError(DfrdBenchError):
+    """Code raised what nobody's wrong use explains: a plugin's, or dfrd-bench's own. Its cause is what was raised.
+
+    Attributes:
+        log: the file that has the traceback; None where none was written.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, log: Path | None = None) -> None:
+        super().__init__(message)
+        self.log = log
+
+
+class Stopped(BaseException):
+    """A signal asked for an end. It is no error, so that code which catches errors lets it pass."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Interrupted(Stopped, KeyboardInterrupt):
+    """Ctrl-C."""
+
+
+def asked_to_stop(error: BaseException) -> bool:
+    """Whether the user wants an end, and did not get an error.
+
+    A plain KeyboardInterrupt was raised by the code that was running where Ctrl-C is ignored, or has a handler that
+    `raises_interrupted`, as the command line's does. Anywhere else it may be Ctrl-C.
+    """
+    if isinstance(error, Stopped):
+        return True
+    handler = signal.getsignal(signal.SIGINT)
+    another = handler is signal.SIG_IGN or getattr(handler, "raises_interrupted", False)
+    return isinstance(error, KeyboardInterrupt) and not another
+
+
+def in_a_line(error: BaseException) -> str:
+    """An error's type and words on one line of bounded length, whatever its own text does."""
+    try:
+        said = " ".join(str(error).split())
+    except Exception:
+        said = "(its text cannot be shown)"
+    said = said if len(said) <= LONGEST else f"{said[:LONGEST]}…"
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on a GPU or on a CPU."""
     torch = sys.modules.get("torch")  # without PyTorch nothing can run out of a GPU's memory
     on_gpu = torch is not None and isinstance(error, torch.cuda.OutOfMemoryError)
-    said = str(error).lower()
+    said = in_a_line(error).lower()
     return on_gpu or isinstance(error, MemoryError) or any(sign in said for sign in OUT_OF_MEMORY)
 
 

@@ -1,13 +1,35 @@
-"""What long work reports while it goes on."""
+"""What long work reports while it goes on, and whether somebody wants it to stop."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 OnStep = Callable[[str, int, int], None]
 """Told how far work is: its stage, steps done, steps in all."""
+
+
+class Stops:
+    """Whether somebody wants the work to end; here, nobody. The command line's tells of signals (`cli.signals`)."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the next safe point will be the end."""
+        return False
+
+    def safe_point(self) -> None:
+        """Called where nothing is lost if the work ends: all that was found is on the disk.
+
+        Raises:
+            Stopped: it is to end.
+        """
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """While it lasts, the work is not ended between two safe points, unless by Ctrl-C."""
+        yield
 
 
 @dataclass
@@ -20,6 +42,7 @@ class Observer:
         on_step: stage within the epoch, steps done, steps in all.
         on_attack: attack, images done, images in all, accuracy so far.
         on_data: what is read or downloaded, images or bytes done, images or bytes in all.
+        stops: asked whether to go on.
     """
 
     on_start: Callable[[Path, int, int], None] = lambda folder, epochs, done: None
@@ -27,6 +50,7 @@ class Observer:
     on_step: OnStep = lambda stage, done, total: None
     on_attack: Callable[[str, int, int, float], None] = lambda attack, done, total, accuracy: None
     on_data: OnStep = lambda stage, done, total: None
+    stops: Stops = field(default_factory=Stops)
 
 
 SILENT = Observer()

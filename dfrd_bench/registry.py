@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
-from dfrd_bench.errors import DfrdBenchError, unknown_name
+from dfrd_bench.errors import DfrdBenchError, FailedError, asked_to_stop, in_a_line, unknown_name
 from dfrd_bench.summaries import summary_in_source, summary_of, word_in_source
 
 T = TypeVar("T")
@@ -76,18 +78,20 @@ class Registry(Generic[T]):
         """Load what is registered under a name; the argument after a colon, if any, is for the caller to use.
 
         Raises:
-            DfrdBenchError: nothing has this name, its plugin cannot be imported, or there is an argument and the thing has
-                no true `takes_argument`.
+            DfrdBenchError: nothing has this name, or there is an argument and the thing has no true `takes_argument`.
+            FailedError: its plugin cannot be imported, whatever it raises or even if it tries to end the program.
         """
         head, argument = self.parse(name)
         if head not in self._candidates:
             raise unknown_name(self.kind, head, self._candidates)
         point = self._candidates[head][0]
         try:
-            loaded: T = point.load()
-        except Exception as error:
-            raise DfrdBenchError(
-                f"The {self.kind} {head!r} of {_distribution(point)} cannot be loaded: {_one_line(error)}"
+            loaded: T = _load(point)
+        except BaseException as error:
+            if asked_to_stop(error):
+                raise
+            raise FailedError(
+                f"The {self.kind} {head!r} of {_distribution(point)} cannot be loaded: {in_a_line(error)}"
             ) from error
         if argument and not getattr(loaded, "takes_argument", False):
             raise DfrdBenchError(f"The {self.kind} {head!r} takes no argument: write {head}, not {name}.")
@@ -122,9 +126,11 @@ class Registry(Generic[T]):
                     continue
                 try:
                     rows.append(Entry(name, origin, summary=_summary(point), sees=_sees(point)))
-                except Exception as error:
+                except BaseException as error:
+                    if asked_to_stop(error):
+                        raise
                     log.debug("loading %s %s failed", self.kind, name, exc_info=True)
-                    rows.append(Entry(name, origin, problem=f"cannot be loaded: {_one_line(error)}"))
+                    rows.append(Entry(name, origin, problem=f"cannot be loaded: {in_a_line(error)}"))
         return rows
 
 
@@ -138,12 +144,20 @@ def _is_own(point: EntryPoint) -> bool:
 
 @lru_cache
 def _name_and_version(distribution: Distribution) -> tuple[str, str]:
-    """Each asks for all of a distribution's metadata to be parsed again, and all its entry points share it."""
-    return distribution.name, distribution.version
+    """Each asks for all of a distribution's metadata to be parsed again, and all its entry points share it.
+
+    One that is half installed or half removed may have none.
+    """
+    try:
+        return distribution.name or "unnamed", distribution.version or "unknown"
+    except Exception:  # of several types, by Python's version
+        return "unnamed", "unknown"
 
 
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+def _load(point: EntryPoint) -> Any:
+    """What an entry point names; what a plugin prints while it is imported is not a command's output."""
+    with redirect_stdout(sys.stderr):
+        return point.load()
 
 
 def _summary(point: EntryPoint) -> str:
@@ -151,14 +165,14 @@ def _summary(point: EntryPoint) -> str:
 
     They are known to load, as tests load them. Of a plugin that is not known, and a list is where its user learns of it.
     """
-    return (_is_own(point) and summary_in_source(point.module, point.attr)) or summary_of(point.load())
+    return (_is_own(point) and summary_in_source(point.module, point.attr)) or summary_of(_load(point))
 
 
 def _sees(point: EntryPoint) -> str:
     """What a method sees of a dataset, found out as its summary is."""
     if _is_own(point):
         return word_in_source(point.module, point.attr, "sees")
-    return str(getattr(point.load(), "sees", ""))
+    return str(getattr(_load(point), "sees", ""))
 
 
 METHODS: Registry[Any] = Registry("method", "dfrd_bench.methods")

@@ -63,3 +63,22 @@ def run_tests(folder: Path) -> int:
     for function in functions:
         function()
     return len(functions)
+
+
+def plant(site: Path, group: str, names: dict[str, str], source: str, module: str = "dfrd_bench_planted") -> Path:
+    """A distribution of one module, as pip leaves it in a folder that is on the path.
+
+    Args:
+        site: the folder.
+        group: "methods", "datasets", …
+        names: entry points to names in the module.
+        source: of the module.
+        module: its name, which `forget` forgets if it begins with `dfrd_bench_`.
+    """
+    info = site / f"{module}-1.5.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    (site / f"{module}.py").write_text(source, encoding="utf-8")
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module.replace('_', '-')}\nVersion: 1.5\n")
+    points = [f"{name} = {module}:{thing}" for name, thing in names.items()]
+    (info / "entry_points.txt").write_text("\n".join([f"[dfrd_bench.{group}]", *points, ""]))
+    return site

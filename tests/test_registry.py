@@ -141,6 +141,18 @@ class TestPlugins:
             ("z-plugin 1.5", True),
         ]
 
+    @pytest.mark.parametrize("metadata", [None, "", "Metadata-Version: 2.1\n"])
+    def test_a_distribution_that_is_half_installed_breaks_nothing(  # type: ignore[no-untyped-def]
+        self, install, tmp_path: Path, metadata: str | None
+    ) -> None:
+        install("nice-plugin", {"nice": "nice_plugin:Good"})
+        path = tmp_path / "nice_plugin-1.5.dist-info" / "METADATA"
+        path.unlink() if metadata is None else path.write_text(metadata)
+        registry = methods()
+        problems = {entry.name: entry.problem for entry in registry.entries()}
+        assert problems["ferd"] == problems["nice"] == ""
+        assert not registry.distribution("nice").startswith("dfrd-bench ")
+
     def test_an_entry_of_another_group_is_not_found(self, install) -> None:  # type: ignore[no-untyped-def]
         install("nice-plugin", {"nice": "nice_plugin:Good"}, group="dfrd_bench.attacks")
         assert "nice" not in methods().names()

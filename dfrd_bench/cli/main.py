@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
+import traceback
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from dfrd_bench._version import __version__
 from dfrd_bench.cli import threads
+from dfrd_bench.cli.session import Session, debuggable
+from dfrd_bench.cli.signals import CODE, listening, stopped_by
+from dfrd_bench.cli.storms import calmed
 from dfrd_bench.cli.streams import guarded, one_line
-from dfrd_bench.errors import DfrdBenchError, out_of_memory, unknown_name
+from dfrd_bench.errors import DfrdBenchError, Stopped, asked_to_stop, in_a_line, out_of_memory, unknown_name
 
 COMMANDS = {
     "run": ("run", "Distill a student without data, evaluate and record it."),
@@ -29,6 +35,7 @@ COMMANDS = {
     "show": ("show", "Show a method: its paper and every hyper-parameter."),
     "teacher": ("teacher", "Train a robust teacher."),
     "bench": ("bench", "Measure how quick methods, attacks and commands are, beside a plain recipe."),
+    "doctor": ("doctor", "Check what dfrd-bench needs here, and say how to mend it."),
     "new-method": ("new_method", "Write a package with a new method in it, ready to install."),
 }
 
@@ -53,7 +60,7 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"dfrd_bench.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, "list_" if cmd_name == "list" else cmd_name.replace("-", "_"))
-        return command
+        return debuggable(command)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """As click does, but a wrong name gets the nearest right ones."""
@@ -77,45 +84,79 @@ def cli() -> None:
     """
 
 
+debuggable(cli)
+
+
 def main(args: list[str] | None = None) -> None:
-    """Entry point: a user's mistake gives one line on stderr and exit code 2, Ctrl-C 130."""
+    """Entry point: wrong use gives one line on stderr and exit code 2, failing code 1, Ctrl-C 130, other signals 128 + number."""
     threads.advise(os.environ)
-    try:
-        with guarded():
-            _main(args)
-    except DfrdBenchError as error:  # the last of the output could not be written
-        click.echo(f"Error: {one_line(error)}", err=True)
-        sys.exit(2)
-    except BrokenPipeError:
-        sys.exit(0)
+    with listening() as signals:
+        try:
+            with guarded(), calmed():
+                _main(args, Session(signals))
+        except DfrdBenchError as error:  # the last of the output could not be written
+            _complain(one_line(error))
+            sys.exit(2)
+        except BrokenPipeError:
+            sys.exit(0)
+        except Stopped as stop:  # at the very end
+            sys.exit(CODE + stop.number)
 
 
-def _main(args: list[str] | None) -> None:
+def _main(args: list[str] | None, session: Session) -> None:
     try:
-        cli.main(args, standalone_mode=False)
-    except DfrdBenchError as error:
-        click.echo(f"Error: {one_line(error)}", err=True)
-        sys.exit(2)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
-        sys.exit(2)
-    except click.ClickException as error:
-        hint = f" See {error.ctx.command_path} --help." if isinstance(error, click.UsageError) and error.ctx else ""
-        click.echo(f"Error: {error.format_message()}{hint}", err=True)
-        sys.exit(2)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except BrokenPipeError:
-        sys.exit(0)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped. The same command goes on from the last checkpoint; finished results are kept.", err=True)
-        sys.exit(130)
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
+        cli.main(args, standalone_mode=False, obj=session)
+    except BaseException as error:
+        if (number := _signal_behind(error, session)) is not None:
+            with suppress(BrokenPipeError):
+                click.echo(stopped_by(number), err=True)
+            sys.exit(CODE + number)
+        if isinstance(error, BrokenPipeError) or (isinstance(error, SystemExit) and _of_a_command(error)):
             raise
-        click.echo(
-            "Error: Memory ran out. Choose a device with more, a smaller network or, in training, --set batch_size=…. "
-            "Finished results and the last checkpoint are kept.",
-            err=True,
-        )
-        sys.exit(2)
+        if isinstance(error, click.exceptions.Exit):
+            sys.exit(error.exit_code)
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            click.echo(error.format_message(), err=True)
+            sys.exit(2)
+        if session.debug:
+            traceback.print_exc()
+        text, code = _explained(error)
+        _complain(text)
+        sys.exit(code)
+
+
+def _signal_behind(error: BaseException, session: Session) -> int | None:
+    """The signal that ended the work, also where code on the way made another error of it; None if there was none."""
+    if session.signals.number is not None:
+        return session.signals.number
+    origin = error.__cause__ if isinstance(error, click.Abort) else error  # click makes it of Ctrl-C
+    if origin is None or (isinstance(origin, KeyboardInterrupt) and asked_to_stop(origin)):
+        return int(signal.SIGINT)
+    return None
+
+
+def _of_a_command(end: SystemExit) -> bool:
+    """Whether a command chose this end, and not code that it called."""
+    frames = [frame for frame, _ in traceback.walk_tb(end.__traceback__)]
+    return str(frames[-1].f_globals.get("__name__")).startswith(("dfrd_bench.cli.", "click."))
+
+
+def _explained(error: BaseException) -> tuple[str, int]:
+    """What to say about an error, and the exit code."""
+    if isinstance(error, DfrdBenchError):
+        return one_line(error), error.exit_code
+    if isinstance(error, click.ClickException):
+        hint = f" See {error.ctx.command_path} --help." if isinstance(error, click.UsageError) and error.ctx else ""
+        return f"{error.format_message()}{hint}", 2
+    if isinstance(error, (RuntimeError, MemoryError)) and out_of_memory(error):
+        return (
+            "Memory ran out. Choose a device with more, a smaller network or, in training, --set batch_size=…. "
+            "Finished results and the last checkpoint are kept."
+        ), 2
+    origin = error.__cause__ if isinstance(error, click.Abort) and error.__cause__ else error
+    return f"{one_line(in_a_line(origin))} (--debug shows where)", 1
+
+
+def _complain(text: str) -> None:
+    with suppress(BrokenPipeError):  # the exit code says it too
+        click.echo(f"Error: {text}", err=True)

@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.table import Column
 
 from dfrd_bench.cli.printing import SafeConsole
+from dfrd_bench.cli.session import stops
 from dfrd_bench.observer import Observer
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -57,7 +58,7 @@ def watching(quiet: bool) -> Iterator[Observer]:
     """An observer for this terminal, closed at the end."""
     console = SafeConsole(stderr=True)
     if quiet:
-        yield Observer()
+        yield Observer(stops=stops())
     elif console.is_terminal:
         with _bars(console) as progress:
             yield _Live(progress).observer()
@@ -86,7 +87,7 @@ class _Live:
         self.total = 0
 
     def observer(self) -> Observer:
-        return Observer(self.start, self.epoch, self.step, self.attack, self.data)
+        return Observer(self.start, self.epoch, self.step, self.attack, self.data, stops())
 
     def start(self, folder: Path, epochs: int, done: int) -> None:
         self.progress.console.print(f"[dim]{folder}[/dim]" + (f" (going on after epoch {done})" if done else ""))
@@ -125,7 +126,9 @@ class _Plain:
         self.first = 0
 
     def observer(self) -> Observer:
-        return Observer(on_start=self.start, on_epoch=self.epoch, on_attack=self.attack, on_data=self.data)
+        return Observer(
+            on_start=self.start, on_epoch=self.epoch, on_attack=self.attack, on_data=self.data, stops=stops()
+        )
 
     def start(self, folder: Path, epochs: int, done: int) -> None:
         self.epochs, self.first, self.began = epochs, done, time.monotonic()

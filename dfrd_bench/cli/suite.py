@@ -29,13 +29,17 @@ Examples:
 def suite(name: str | None, request: Request, seeds: str, dry_run: bool, quiet: bool) -> None:
     """Make every run of a suite that is not recorded yet; seed by seed, so that a first table is there early.
 
-    NAME is a suite of the package or a YAML file. A run that fails is reported, and the others go on.
+    NAME is a suite of the package or a YAML file. A run that fails is reported, now and at the end, and the others go on.
     """
+    from pathlib import Path
+
     from dfrd_bench.cli.progress import watching
+    from dfrd_bench.cli.session import stops
     from dfrd_bench.cli.streams import one_line
     from dfrd_bench.errors import DfrdBenchError, out_of_memory
     from dfrd_bench.records.suites import load_suite, suite_names
-    from dfrd_bench.runs.plan import check_images, check_suite, parse_seeds, planned
+    from dfrd_bench.runs.failures import logged
+    from dfrd_bench.runs.plan import asked_of_methods, check_images, check_suite, parse_seeds, planned
 
     if name is None:
         width = max(map(len, suite_names()))
@@ -44,17 +48,17 @@ def suite(name: str | None, request: Request, seeds: str, dry_run: bool, quiet: 
         return
     chosen = load_suite(name)
     jobs = planned(chosen, parse_seeds(seeds), request)
-    check_suite(chosen, request)
+    with logged(Path(request.results), f"suite {name}"):
+        check_suite(chosen, request)
     if dry_run:
         for job in jobs:
             click.echo(job)
         return
-    from dfrd_bench.registry import METHODS
     from dfrd_bench.runs.run import fulfil
 
-    with watching(quiet) as observer:
+    with watching(quiet) as observer, logged(Path(request.results), f"suite {name}"):
         check_images(chosen, request, observer)
-    failed = 0
+    failed: list[str] = []
     for number, job in enumerate(jobs, start=1):
         click.echo(f"[{number}/{len(jobs)}] {job}", err=True)
         try:
@@ -64,11 +68,11 @@ def suite(name: str | None, request: Request, seeds: str, dry_run: bool, quiet: 
         except (DfrdBenchError, RuntimeError, MemoryError) as error:
             if not isinstance(error, DfrdBenchError) and not out_of_memory(error):
                 raise
-            failed += 1
-            click.echo(f"Error: {one_line(job)}: {one_line(error)}", err=True)
-    seen = {METHODS.get(str(job.method)).sees for job in jobs}
-    both = " --tracks both" if len(seen) > 1 else ""
+            failed.append(f"{one_line(job)}: {one_line(error)}")
+            click.echo(f"Error: {failed[-1]}", err=True)
+        stops().safe_point()
+    both = " --tracks both" if len(set(asked_of_methods(chosen, "sees"))) > 1 else ""
     click.echo(f"Compare with: dfrd-bench table {request.results} --teacher --suite {name}{both}")
     if failed:
-        click.echo(f"{failed} of {len(jobs)} runs failed.", err=True)
-        sys.exit(2)
+        click.echo("\n".join([f"{len(failed)} of {len(jobs)} runs failed:", *failed]), err=True)
+        sys.exit(1)

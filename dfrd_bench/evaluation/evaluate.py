@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -19,9 +18,11 @@ from dfrd_bench.attacks.projected_gradient import ProjectedGradient
 from dfrd_bench.attacks.replays import Replays
 from dfrd_bench.attacks.verdict import AttackWarning, judge
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.evaluation.notes import noted
 from dfrd_bench.evaluation.summary import attack_record, evaluation_record
 from dfrd_bench.evaluation.unfinished import SECONDS, Finished, Unfinished, key_of, seconds_of
 from dfrd_bench.images import LabelledImages
+from dfrd_bench.observer import SILENT, Stops
 from dfrd_bench.problem import Precision, ThreatModel
 from dfrd_bench.records.schema import AttackRecord, EvaluationRecord, Predictions
 from dfrd_bench.registry import ATTACKS
@@ -137,6 +138,7 @@ def evaluate_model(
     known: tuple[EvaluationRecord, Predictions] | None = None,
     unfinished: Path | None = None,
     on_batch: OnBatch = lambda attack, done, total, accuracy: None,
+    stops: Stops = SILENT.stops,
 ) -> tuple[EvaluationRecord, Predictions, list[str]]:
     """Run attacks by name, keeping what is already known.
 
@@ -152,6 +154,7 @@ def evaluate_model(
         unfinished: folder in which a stopped evaluation leaves what it has, and from which it goes on; the caller removes it
             when it has recorded the result.
         on_batch: progress.
+        stops: asked after every batch whether to go on.
 
     Returns:
         The record, the predictions, and warnings.
@@ -171,7 +174,7 @@ def evaluate_model(
         for name, attack in loaded.items():
             if name in results:
                 continue
-            with Precision("fp32").backends(same_shapes=False):
+            with Precision("fp32").backends(same_shapes=False), stops.deferred():
                 done = _run_attack(
                     name,
                     attack,
@@ -183,6 +186,7 @@ def evaluate_model(
                     seed=seed,
                     kept=kept,
                     on_batch=on_batch,
+                    stops=stops,
                 )
             notes += done.notes
             predictions[name] = done.predicted
@@ -207,6 +211,7 @@ def _run_attack(
     seed: int,
     kept: Unfinished,
     on_batch: OnBatch,
+    stops: Stops,
 ) -> Finished:
     """Run an attack to its end, going on from what a stopped evaluation kept."""
     settings = {**attack.parameters(threat), "batch_size": BATCH_SIZE}
@@ -217,6 +222,15 @@ def _run_attack(
     before = None if earlier is None else seconds_of(earlier)
     known = None if before is None else earlier  # what does not say how long it took is damaged
     began = time.perf_counter() - (before or 0.0)
+
+    def keep(arrays: dict[str, NDArray[Any]]) -> None:
+        kept.save(name, settings, {**arrays, SECONDS: np.array(time.perf_counter() - began)})
+        stops.safe_point()
+
+    def show(done: int, accuracy: float) -> None:
+        on_batch(name, done, len(images), accuracy)
+        stops.safe_point()  # nothing is kept of it, nor would be by waiting
+
     with noted(name) as notes:
         if isinstance(attack, WholeSetAttack):
             predicted = attack.predict(
@@ -227,9 +241,7 @@ def _run_attack(
                 seed=seed,
                 batch_size=BATCH_SIZE,
                 known=known,
-                on_state=lambda arrays: kept.save(
-                    name, settings, {**arrays, SECONDS: np.array(time.perf_counter() - began)}
-                ),
+                on_state=keep,
                 on_progress=lambda stage, *progress: on_batch(f"{name} {stage}", *progress),
                 on_stage=stages.__setitem__,
             ).numpy()
@@ -241,26 +253,12 @@ def _run_attack(
                 threat=threat,
                 device=device,
                 seed=seed,
-                on_batch=lambda done, accuracy: on_batch(name, done, len(images), accuracy),
+                on_batch=show,
             ).numpy()
     done = Finished(predicted, time.perf_counter() - began, notes, stages or None)
     kept.save(name, settings, done.to_arrays())
+    stops.safe_point()
     return done
-
-
-@contextmanager
-def noted(attack: str) -> Iterator[list[str]]:
-    """A list to which, at the end, what the attack warned of is added, with its name before; other warnings go on."""
-    notes: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", AttackWarning)
-        yield notes
-    for warning in caught:
-        if issubclass(warning.category, AttackWarning):
-            text = str(warning.message)
-            notes.append(text if text.startswith(attack) else f"{attack}: {text}")
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def check_images(images: LabelledImages, num_classes: int) -> list[str]:

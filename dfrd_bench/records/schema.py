@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from dfrd_bench.problem import DatasetInfo, PrecisionName, Sees, ThreatModel
 from dfrd_bench.records.files import file_name
+from dfrd_bench.records.versions import migrated_record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -215,9 +216,12 @@ class TrainingRecord(_Data):
 
 
 class Record(_Data):
-    """The whole truth about one run; `predictions.npz` beside it holds what every number was computed from."""
+    """The whole truth about one run; `predictions.npz` beside it holds what every number was computed from.
 
-    schema_version: Literal[1] = 1
+    Read from an earlier format (`records.versions`), it is as today's code would have written it.
+    """
+
+    schema_version: Literal[2] = 2
     created: str
     spec: ExperimentSpec
     dataset: DatasetRecord
@@ -227,6 +231,11 @@ class Record(_Data):
     parameters: int
     environment: EnvironmentRecord
     warnings: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_earlier_format(cls, content: Any) -> Any:
+        return migrated_record(content) if isinstance(content, dict) else content
 
 
 @dataclass(frozen=True)

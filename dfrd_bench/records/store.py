@@ -16,6 +16,7 @@ from dfrd_bench.records.files import file_name, replace_whole
 from dfrd_bench.records.reading import MIB, brief, opened, unreadable
 from dfrd_bench.records.schema import Predictions, Record
 from dfrd_bench.records.tree import find_files
+from dfrd_bench.records.versions import NewerError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,10 +74,10 @@ def drop_unfinished(folder: Path, attacks: Iterable[str]) -> None:
 
 
 def load_record(folder: Path) -> Record:
-    """Read and validate `record.json` of a run's folder.
+    """Read and validate `record.json` of a run's folder; of an earlier format, as today's.
 
     Raises:
-        DfrdBenchError: there is none, or it is not a valid record.
+        DfrdBenchError: there is none, it is not a valid record, or a later dfrd-bench wrote it.
     """
     path = folder / RECORD_FILE
     try:
@@ -91,6 +92,8 @@ def load_record(folder: Path) -> Record:
         raise DfrdBenchError(f"{folder} is a file: name the folder of the run.") from error
     except OSError as error:
         raise unreadable(path, error) from error
+    except NewerError as error:
+        raise DfrdBenchError(f"{path} {error}") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = brief(".".join(str(part) for part in first["loc"]) or "the file")

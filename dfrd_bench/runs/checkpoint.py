@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dfrd_bench._version import __version__
 from dfrd_bench.errors import DfrdBenchError, out_of_memory
 from dfrd_bench.records.files import replace_whole, unwritable, write_atomically
 from dfrd_bench.records.reading import MIB, read_file, read_text
 from dfrd_bench.records.sealed import seal, unsealed
+from dfrd_bench.records.versions import CHECKPOINT, VERSION, WRITER, NewerError, migrated_checkpoint
 
 if TYPE_CHECKING:
     import torch
@@ -76,6 +78,8 @@ class Checkpoint:
 
         buffer = io.BytesIO()
         content = {
+            VERSION: CHECKPOINT,
+            WRITER: __version__,
             "method": trainee.state_dict(),
             "epochs_done": epochs_done,
             "seconds": seconds,
@@ -106,13 +110,14 @@ class Checkpoint:
         saved, or from None where the checkpoint is from before they were.
 
         Raises:
-            DfrdBenchError: both are damaged or belong to something else, or were made with other training images, or on a device
-                of another kind, whose random streams cannot be gone on with.
+            DfrdBenchError: both are damaged or belong to something else, or were written by a later dfrd-bench, or made with
+                other training images, or on a device of another kind, whose random streams cannot be gone on with.
         """
         if not self.exists:
             return 0, 0.0, 0
         content = self._content()
         try:
+            content = migrated_checkpoint(content)
             if (made_on := content.get("device", device.type)) != device.type:
                 raise DfrdBenchError(
                     f"{self.path} was made on {made_on}: go on with --device {made_on}, or delete {self.folder} to begin again."
@@ -127,6 +132,8 @@ class Checkpoint:
                 if part is not None:
                     part.load_state_dict(content.get(name))
             return int(content["epochs_done"]), float(content["seconds"]), int(content.get("peak", 0))
+        except NewerError as error:
+            raise DfrdBenchError(f"{self.path} {error}") from error
         except DfrdBenchError:
             raise
         except Exception as error:  # a damaged pickle raises nearly anything

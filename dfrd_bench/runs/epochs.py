@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +40,18 @@ class Trainee(Stateful, Protocol):
     def train_epoch(self, epoch: int) -> dict[str, float]: ...
 
 
+def stopping_at_checkpoints(train: Callable[..., TrainingRecord]) -> Callable[..., TrainingRecord]:
+    """A stop that is asked for in an epoch waits until a checkpoint of it is written."""
+
+    @functools.wraps(train)
+    def deferring(*args: Any, observer: Observer, **kwargs: Any) -> TrainingRecord:
+        with observer.stops.deferred():
+            return train(*args, observer=observer, **kwargs)
+
+    return deferring
+
+
+@stopping_at_checkpoints
 def train_epochs(
     trainee: Trainee,
     epochs: int,
@@ -69,6 +82,7 @@ def train_epochs(
 
     Raises:
         DfrdBenchError: both checkpoints are damaged, the folder is gone or cannot be written, or memory ran out.
+        Stopped: `observer.stops` says so; a checkpoint of the epoch just done is there.
     """
     import torch
 
@@ -91,11 +105,13 @@ def train_epochs(
         lines.append({"epoch": epoch, "seconds": took, **numbers})
         history.append(lines[-1])
         observer.on_epoch(epoch, numbers)
-        if (time.monotonic() - saved) * CHECKPOINT_SHARE >= cost or epoch == epochs - 1:
+        last_chance = epoch == epochs - 1 or observer.stops.wanted
+        if last_chance or (time.monotonic() - saved) * CHECKPOINT_SHARE >= cost:
             saved = time.monotonic()
             peak = max(peak, peak_memory(device))
             checkpoint.save(trainee, device, epoch + 1, seconds, peak, passes, history)
             cost = time.monotonic() - saved
+            observer.stops.safe_point()
     latest = lines[-1] if lines else {}  # none where somebody removed the history
     last = {k: x for k, x in latest.items() if k not in ("epoch", "seconds") and x is not None and math.isfinite(x)}
     peak = max(peak, peak_memory(device))

@@ -74,6 +74,7 @@ def measure(
         known=(earlier[0].evaluation, earlier[1]) if earlier else None,
         unfinished=unfinished,
         on_batch=observer.on_attack,
+        stops=observer.stops,
     )
     here = describe_environment(device)
     if earlier:

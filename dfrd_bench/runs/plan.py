@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
-from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.errors import DfrdBenchError, FailedError, asked_to_stop
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.records.suites import Suite
 from dfrd_bench.runs.preparation import SEEDS
@@ -26,6 +28,8 @@ def planned(suite: Suite, seeds: Sequence[int], request: Request) -> list[Reques
 def check_suite(suite: Suite, request: Request) -> None:
     """Fail before the first run rather than in the middle of a long night; no file of the dataset is looked at.
 
+    A method whose code fails, when it is imported or asked about itself, fails in its own runs.
+
     Raises:
         DfrdBenchError: an unknown method, preset, hyper-parameter, teacher, student or attack, or a bad value; or a student is
             asked for where the suite names its own.
@@ -43,13 +47,14 @@ def check_suite(suite: Suite, request: Request) -> None:
         raise DfrdBenchError(f"The suite {suite.title!r} names its own students: leave --student out.")
     for name in {request.student or data.default_student, *students}:
         STUDENTS.get(name)
-    if any(METHODS.get(run.method).has_teacher for run in suite.runs):
+    if any(asked_of_methods(suite, "has_teacher")):
         teacher_source(request.teacher or teacher_of(data), data.task)
-    if any(METHODS.get(run.method).needs_natural_teacher for run in suite.runs):
+    if any(asked_of_methods(suite, "needs_natural_teacher")):
         teacher_source(natural_teacher_of(request, data), data.task)
     check_training(request)
     for run in planned(suite, [request.seed], request):
-        resolve_config(run, METHODS.get(str(run.method)), data)
+        with _left_to_its_run():
+            resolve_config(run, METHODS.get(str(run.method)), data)
 
 
 def check_images(suite: Suite, request: Request, observer: Observer = SILENT) -> None:
@@ -59,13 +64,34 @@ def check_images(suite: Suite, request: Request, observer: Observer = SILENT) ->
         DfrdBenchError: test images cannot be had, or not so many of each class; or training images, where a method sees them.
     """
     from dfrd_bench.datasets.base import open_dataset
-    from dfrd_bench.registry import METHODS
     from dfrd_bench.runs.training_split import load_training
 
     data = open_dataset(**request.images, progress=observer.on_data)
     data.load_tested()
-    if any(METHODS.get(run.method).sees == "training images" for run in suite.runs):
+    if "training images" in asked_of_methods(suite, "sees"):
         load_training(data)
+
+
+@contextmanager
+def _left_to_its_run() -> Iterator[None]:
+    """What the code of a method raises is not raised here; what is wrong with the request is."""
+    try:
+        yield
+    except BaseException as error:
+        wrong_use = isinstance(error, DfrdBenchError) and not isinstance(error, FailedError)
+        if wrong_use or asked_to_stop(error):
+            raise
+
+
+def asked_of_methods(suite: Suite, attribute: str) -> list[Any]:
+    """What the classes of a suite's methods say; those that cannot be asked are left out."""
+    from dfrd_bench.registry import METHODS
+
+    said: list[Any] = []
+    for run in suite.runs:
+        with _left_to_its_run():
+            said.append(getattr(METHODS.get(run.method), attribute))
+    return said
 
 
 def parse_seeds(text: str) -> Sequence[int]:

@@ -29,6 +29,7 @@ from dfrd_bench.records.store import (
 from dfrd_bench.registry import ATTACKS, TEACHERS
 from dfrd_bench.runs.defaults import usual_defaults
 from dfrd_bench.runs.environment import choose_device
+from dfrd_bench.runs.failures import logs_failures
 from dfrd_bench.runs.leftovers import clear_leftovers
 from dfrd_bench.runs.measurement import measure
 from dfrd_bench.runs.subject import check_own_images, open_again, recorded_network
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 PATIENCE = 10.0  # seconds to wait for another process in the folder
 
 
+@logs_failures(lambda folder, **_: Path(folder))
 @usual_defaults()
 def evaluate_run(
     folder: str | Path,
@@ -108,6 +110,7 @@ def _say_interrupted(folder: Path) -> None:
         log.warning("%s: an evaluation was interrupted. What its attacks had found is not looked for again.", folder)
 
 
+@logs_failures(lambda _, results="results", **__: Path(results), clears=False)
 @usual_defaults()
 def evaluate_teacher(
     name: str,
@@ -174,6 +177,7 @@ def evaluate_teacher(
     return folder, record
 
 
+@logs_failures(lambda _, results="results", **__: Path(results), clears=False)
 @usual_defaults()
 def evaluate_weights(
     path: str | Path,
@@ -209,6 +213,7 @@ def evaluate_weights(
             device=place,
             unfinished=unfinished,
             on_batch=observer.on_attack,
+            stops=observer.stops,
         )
         drop_unfinished(unfinished, evaluation.attacks)
     drop_unfinished(unfinished, ())  # the folder, which the lock was in

@@ -19,6 +19,7 @@ from dfrd_bench.registry import ATTACKS
 from dfrd_bench.runs.checkpoint import State
 from dfrd_bench.runs.defaults import usual_defaults
 from dfrd_bench.runs.epochs import train_epochs
+from dfrd_bench.runs.failures import logs_failures
 from dfrd_bench.runs.leftovers import check_weights, finish
 from dfrd_bench.runs.pictures import keep_samples
 from dfrd_bench.runs.place import Place, begun_at, is_finished, place_of
@@ -84,6 +85,9 @@ def train_teacher(dataset: str = "digits", *, observer: Observer = SILENT, **req
     return fulfil(teacher_request(requested({"dataset": dataset, **request}, "train_teacher")), observer)
 
 
+@logs_failures(
+    lambda request, *_, **__: Path(request.output).parent if request.output else Path(request.results), clears=False
+)
 @usual_defaults()
 def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bool = False) -> Finished:
     """Make the run that a request asks for: of a student, or with an `output` of a teacher (see `teacher_request`).
@@ -94,6 +98,8 @@ def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bo
 
     Raises:
         DfrdBenchError: whatever is wrong with the request.
+        FailedError: a plugin, or dfrd-bench itself, raised anything else; the traceback is in `error.log` in the run's folder, or
+            in that of the results where there was no run yet.
     """
     from dfrd_bench.runs.reevaluation import evaluate_run
 
@@ -114,6 +120,7 @@ def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bo
     return Finished(folder, record, place.weights, cached=True)
 
 
+@logs_failures(lambda _, place, *__: place.folder)
 def _make(
     prepared: Prepared, place: Place, alone: Alone, attacks: Sequence[str], observer: Observer, keep_checkpoint: bool
 ) -> Finished:

@@ -10,12 +10,14 @@ from dfrd_bench.records.store import load_record
 from dfrd_bench.registry import ATTACKS
 from dfrd_bench.runs.defaults import usual_defaults
 from dfrd_bench.runs.environment import choose_device
+from dfrd_bench.runs.failures import logs_failures
 from dfrd_bench.runs.subject import check_same_images, open_again, recorded_network
 
 if TYPE_CHECKING:
     from dfrd_bench.evaluation.curve import Curve
 
 
+@logs_failures(lambda folder, **_: Path(folder), clears=False)
 @usual_defaults()
 def sweep_run(
     folder: str | Path,

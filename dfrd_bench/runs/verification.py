@@ -13,10 +13,12 @@ from dfrd_bench.records.alone import alone_in
 from dfrd_bench.records.store import RERUN_FOLDER, drop_unfinished, load_predictions, load_record
 from dfrd_bench.runs.defaults import usual_defaults
 from dfrd_bench.runs.environment import choose_device
+from dfrd_bench.runs.failures import logs_failures
 from dfrd_bench.runs.measurement import measure
 from dfrd_bench.runs.subject import check_same_images, open_again, recorded_network
 
 
+@logs_failures(lambda folder, **_: Path(folder), clears=False)
 @usual_defaults()
 def verify_run(
     folder: str | Path,

@@ -282,10 +282,11 @@ def test_memory_that_runs_out_anywhere_is_one_line(monkeypatch: pytest.MonkeyPat
     assert re.fullmatch(r"Error: Memory ran out\. [^\n]+\n", outcome.err), outcome.err
 
 
-def test_other_failures_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_failures_are_a_line_and_keep_their_traceback_for_debug(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a defect")
 
     monkeypatch.setattr("dfrd_bench.runs.rehearsal.rehearse", broken)
-    with pytest.raises(RuntimeError, match="a defect"):
-        tiny.command(*RUN, "--dry-run", "--quiet")
+    outcome = tiny.command(*RUN, "--dry-run", "--quiet")
+    assert (outcome.code, outcome.err) == (1, "Error: RuntimeError: a defect (--debug shows where)\n")
+    assert "in broken" in tiny.command(*RUN, "--dry-run", "--quiet", "--debug").err

@@ -8,6 +8,7 @@ import math
 import re
 import shlex
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,7 @@ def interrupt_at(patch: pytest.MonkeyPatch, epoch: int) -> None:
     def stopped(self: Learner, now: int) -> dict[str, float]:
         numbers = original(self, now)
         if now == epoch:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
         return numbers
 
     patch.setattr(Learner, "train_epoch", stopped)
@@ -249,7 +250,7 @@ class TestInterrupted:
         def counted(one: Any, *args: Any, **more: Any) -> Any:
             begun.append(one.summary)
             if len(begun) == 2:
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGINT)
             return attack(one, *args, **more)
 
         monkeypatch.setattr(evaluate, "predict_under_attack", counted)
@@ -263,7 +264,7 @@ class TestInterrupted:
     @pytest.mark.parametrize("stage", ["training", "evaluation"])
     def test_other_settings_do_not_go_on_with_it(self, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
         def stop(*_: object, **__: object) -> None:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
         if stage == "training":
             stopped(monkeypatch, 1)

@@ -137,7 +137,7 @@ class TestRoundTrip:
 
     def test_the_file_is_plain_json(self, tmp_path: Path) -> None:
         content = json.loads((saved(tmp_path / "run") / "record.json").read_text(encoding="utf-8"))
-        assert content["schema_version"] == 1
+        assert content["schema_version"] == 2
         assert content["dataset"]["info"]["class_names"][2] == "ü"
         assert content["evaluation"]["attacks"]["pgd20"]["confusion"] == [[2, 1, 0], [0, 2, 0], [3, 0, 0]]
 
@@ -155,7 +155,7 @@ class TestInvalid:
             (lambda c: c.pop("spec"), r"spec: Field required"),
             (lambda c: c["spec"].update(seed=-1), r"spec\.seed: "),
             (lambda c: c["evaluation"].update(worst_case=1.5), r"evaluation\.worst_case: "),
-            (lambda c: c.update(schema_version=2), r"schema_version: "),
+            (lambda c: c.update(schema_version=0), r"schema_version: "),
             (lambda c: c.update(surprise=1), r"surprise: Extra inputs"),
             (lambda c: c["evaluation"]["attacks"]["clean"].update(average="x"), r"attacks\.clean\.average: "),
         ],
