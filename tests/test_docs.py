@@ -144,5 +144,5 @@ def test_a_printed_table_is_what_the_committed_records_say(
     assert printed.strip() == outcome.out.strip()
 
 
-def test_the_readme_prints_a_table() -> None:
-    assert len(PRINTED.findall(PAGES[0].read_text(encoding="utf-8"))) == 1
+def test_the_readme_prints_its_two_tables() -> None:
+    assert len(PRINTED.findall(PAGES[0].read_text(encoding="utf-8"))) == 2

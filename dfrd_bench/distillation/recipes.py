@@ -22,7 +22,7 @@ CONVERSION = "FERD paper, A.8"
 WITH_DATA = "the method with data of that name"
 FAIR = "Fair-ARD paper, eq. 5-7"
 FAIR_RELEASED = "Fair-ARD released code"
-LATER = "0.4.0"  # the version that brought lessons and fairness to images without data
+LATER = "0.3.0"  # the version that brought lessons and fairness to images without data
 
 IMPLIED: Mapping[str, Mapping[str, Any]] = {
     "rslad": {"adversarial_weight": 5 / 6},

@@ -24,7 +24,7 @@ def seal(content: io.BytesIO) -> None:
 
 
 def unsealed(path: Path) -> bytes:
-    """What is in a sealed file, without the seal; a file that has none, as before version 0.4.0, as it is.
+    """What is in a sealed file, without the seal; a file that has none, as earlier checkpoints have none, as it is.
 
     Raises:
         DfrdBenchError: it cannot be read, or is not what was written.
