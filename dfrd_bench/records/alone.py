@@ -24,6 +24,7 @@ LOCK_FILE = "lock"
 BEAT = 5.0  # seconds between two beats of a worker's heart
 SILENCE = 4 * BEAT  # seconds without a beat after which a worker is taken for dead
 LENGTH = 400  # bytes of a lock file, always as many, so that each beat overwrites the last
+TAKEN = "Another process is at work in"  # how it is said that a folder cannot be had now
 TRIES = 100  # to open a lock file that others keep removing
 
 
@@ -79,6 +80,52 @@ class Alone:
         self._stopped.set()
 
 
+@dataclass(frozen=True)
+class Worker:
+    """Who is at work in a folder, as its lock file says: host, process, and when its heart last beat (seconds since 1970)."""
+
+    host: str
+    process: int
+    beat: float
+
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.host}"
+
+
+def at_work(folder: Path) -> Worker | None:
+    """Who is at work in a folder; None if nobody is, or nobody alive. The lock is only read, so nobody is kept from taking it.
+
+    Of this host a worker is alive while its process is there. Of another it is while its heart beat within `SILENCE` seconds,
+    which takes clocks that agree as far.
+    """
+    try:
+        with (folder / LOCK_FILE).open("rb") as file:
+            there = _said(file)
+        worker = Worker(str(there["host"]), int(there["process"]), float(there["beat"]))
+    except (OSError, KeyError, TypeError, ValueError):
+        return None
+    return worker if is_alive(worker.host, worker.process, worker.beat) else None
+
+
+def is_alive(host: str, process: int, seen: float) -> bool:
+    """Whether a process that said at a time (seconds since 1970) that it was there still is.
+
+    Args:
+        host: where it runs.
+        process: its number, which the system gives to another once it has ended.
+        seen: when it said so last.
+    """
+    if host != socket.gethostname():
+        return abs(time.time() - seen) < SILENCE
+    import psutil
+
+    try:
+        found = psutil.Process(process)
+        return bool(found.create_time() <= seen + 1 and found.status() != psutil.STATUS_ZOMBIE)
+    except (psutil.Error, OverflowError, ValueError):
+        return False
+
+
 @contextmanager
 def alone_in(folder: Path, patience: float = 0) -> Iterator[Alone]:
     """While it lasts, no other process that asks the same may work in a folder; the system ends it with the process.
@@ -98,7 +145,7 @@ def alone_in(folder: Path, patience: float = 0) -> Iterator[Alone]:
     until = time.monotonic() + patience
     while (alone := _taken(folder)) is None:
         if time.monotonic() >= until:
-            raise DfrdBenchError(f"Another process is at work in {folder}: wait for it, or stop it.")
+            raise DfrdBenchError(f"{TAKEN} {folder}: wait for it, or stop it.")
         time.sleep(0.1)
     threading.Thread(target=alone.keep_beating, name="heartbeat", daemon=True).start()
     try:
