@@ -119,7 +119,8 @@ class Launched:
             return said
         each, now = sum(self.took) / len(self.took), time.monotonic()
         left = waiting * each + sum(max(0.0, each - (now - began)) for _, began in self.running.values())
-        return f"{said}, about {duration(left / max(1, len(self.running)))} left"
+        left /= max(1, len(self.running))
+        return f"{said}, about {duration(left)} left" if left >= 1 else said
 
     def _rows(self) -> Iterator[tuple[str, str, str]]:
         """Of each run that is being made: which, where, how far."""

@@ -97,11 +97,14 @@ def suite(
 
 
 def _one_after_another(wanted: Sequence[Request], quiet: bool) -> list[str]:
-    """Make all runs in this process; returns a line for each that failed."""
+    """Make all runs in this process; returns a line for each that failed, which `--status` then finds too."""
+    from contextlib import suppress
+
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.cli.session import stops
     from dfrd_bench.cli.streams import one_line
     from dfrd_bench.errors import DfrdBenchError, out_of_memory
+    from dfrd_bench.execution.jobs import FAILED, Job, job_folder, write_outcome
     from dfrd_bench.runs.run import fulfil
 
     failed: list[str] = []
@@ -116,6 +119,8 @@ def _one_after_another(wanted: Sequence[Request], quiet: bool) -> list[str]:
                 raise
             failed.append(f"{one_line(job)}: {one_line(error)}")
             click.echo(f"Error: {failed[-1]}", err=True)
+            with suppress(DfrdBenchError):  # the reason may be that nothing can be written there
+                write_outcome(Job(number, job, job_folder(job)), FAILED, why=one_line(error))
         stops().safe_point()
     return failed
 
