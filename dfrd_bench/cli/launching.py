@@ -62,19 +62,20 @@ class Launched:
     running: dict[int, tuple[Started, float]] = field(default_factory=dict)
     took: list[float] = field(default_factory=list)
     _looked: float = field(default_factory=time.monotonic)
+    _waited_for: set[int] = field(default_factory=set)
+    _live: Live | None = None
 
     def follow(self, events: Iterable[Event]) -> None:
         """Say what happens until all is done."""
         console = SafeConsole(stderr=True)
-        moving = console.is_terminal and not self.quiet
-        with _live(console, moving) as live:
+        with _live(console, console.is_terminal and not self.quiet) as self._live:
             for event in events:
                 self._note(event)
                 now = time.monotonic()
-                if now - self._looked >= (REFRESH if live else PLAIN_SECONDS) and not self.quiet:
+                if now - self._looked >= (REFRESH if self._live else PLAIN_SECONDS) and not self.quiet:
                     self._looked = now
-                    if live:
-                        live.update(self._table(), refresh=True)
+                    if self._live:
+                        self._live.update(self._table(), refresh=True)
                     elif self.running:
                         self._say("; ".join(f"{name}: {what}" for name, _, what in self._rows()))
 
@@ -83,22 +84,24 @@ class Launched:
             case Turn():
                 pass
             case Notice(text):
-                click.echo(one_line(text), err=True)
+                self._echo(text)
             case Started(job, where):
                 self.running[job.number] = (event, time.monotonic())
                 self._say(f"{self._named(job)}: started on {where}")
             case Waiting(job, who):
                 self.running.pop(job.number, None)
-                self._say(f"{self._named(job)}: {who} is making it")
+                if job.number not in self._waited_for:
+                    self._say(f"{self._named(job)}: {who} is making it")
+                self._waited_for.add(job.number)
             case Finished(job, folder, cached):
                 self._ended(job)
                 self.done += 1
                 self._say(f"{self._named(job)}: {'recorded already' if cached else 'finished'}; {self._summary()}")
-                click.echo(one_line(folder))
+                self._echo(str(folder), err=False)
             case Failed(job, why):
                 self._ended(job)
                 self.failed.append(f"{one_line(job.request)}: {one_line(why)}")
-                click.echo(f"Error: {self.failed[-1]} (log: {one_line(job.folder / 'log')})", err=True)
+                self._echo(f"Error: {self.failed[-1]} (log: {job.folder / 'log'})")
 
     def _ended(self, job: Job) -> None:
         if (found := self.running.pop(job.number, None)) is not None:
@@ -106,7 +109,15 @@ class Launched:
 
     def _say(self, line: str) -> None:
         if not self.quiet:
-            click.echo(one_line(line), err=True)
+            self._echo(line)
+
+    def _echo(self, line: str, *, err: bool = True) -> None:
+        """Print a line that stays, above what moves: stdout may be on the same terminal."""
+        if self._live:
+            self._live.stop()
+        click.echo(one_line(line), err=err)
+        if self._live:
+            self._live.start()
 
     def _named(self, job: Job) -> str:
         return f"[{job.number}/{self.total}] {one_line(job.request)}"
@@ -147,5 +158,7 @@ def _live(console: SafeConsole, moving: bool) -> Iterator[Live | None]:
     if not moving:
         yield None
         return
-    with Live(console=console, auto_refresh=False, transient=True) as live:
+    with Live(
+        console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+    ) as live:
         yield live

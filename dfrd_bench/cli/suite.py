@@ -32,8 +32,20 @@ LOCAL = "local"
 @click.argument("name", required=False)
 @options.request(*options.IMAGES, *options.NETWORKS, *options.MEASURING, options.results)
 @click.option("--seeds", default="0", show_default=True, help="E.g. 0,1,2 or 0-2; every run is made with each.")
-@click.option("--jobs", type=int, metavar="N", help="Runs at a time, each in a process of its own (docs/scaling.md).")
-@click.option("--gpus-per-job", type=float, default=1.0, show_default=True, help="Less than 1: several share a GPU.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Runs at a time, each in a process of its own (docs/scaling.md).",
+)
+@click.option(
+    "--gpus-per-job",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    metavar="X",
+    default=1.0,
+    show_default=True,
+    help="Less than 1: several runs share a GPU.",
+)
 @click.option("--launcher", metavar="NAME", help="See `list launchers`; local where --jobs is given.")
 @click.option("--status", is_flag=True, help="Only say how the runs stand; also while they are made.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be run; nothing is downloaded.")
@@ -79,7 +91,10 @@ def suite(
         _say_how_they_stand(wanted)
         return
     from dfrd_bench.cli.launching import means_of
+    from dfrd_bench.registry import LAUNCHERS
 
+    if launcher is not None:
+        LAUNCHERS.get(launcher)  # that there is none is said before anything is downloaded
     context = click.get_current_context()
     told = context.get_parameter_source("threads") is not ParameterSource.DEFAULT
     means = means_of(jobs, gpus_per_job, told)
