@@ -119,7 +119,8 @@ def _one_after_another(wanted: Sequence[Request], quiet: bool) -> list[str]:
     from dfrd_bench.cli.session import stops
     from dfrd_bench.cli.streams import one_line
     from dfrd_bench.errors import DfrdBenchError, out_of_memory
-    from dfrd_bench.execution.jobs import FAILED, Job, job_folder, write_outcome
+    from dfrd_bench.execution.jobs import FAILED, job_folder, write_outcome
+    from dfrd_bench.execution.protocol import Job
     from dfrd_bench.runs.run import fulfil
 
     failed: list[str] = []

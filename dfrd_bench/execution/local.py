@@ -18,8 +18,9 @@ from dfrd_bench.execution.places import Place, places_of, visible_gpus
 from dfrd_bench.execution.protocol import Event, Failed, Finished, Job, Means, Notice, Started, Turn, Waiting
 from dfrd_bench.execution.status import standing
 from dfrd_bench.observer import Stops
-from dfrd_bench.records.alone import TAKEN, at_work
+from dfrd_bench.records.alone import TAKEN
 from dfrd_bench.records.files import unwritable
+from dfrd_bench.records.presence import at_work
 from dfrd_bench.records.reading import MIB
 
 WORKER = "dfrd_bench.cli.worker"  # the command line, that ends when the launcher does

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.execution.jobs import FAILED, RUNNING, Outcome, job_folder, read_outcome
-from dfrd_bench.records.alone import at_work, is_alive
+from dfrd_bench.records.presence import at_work, is_alive
 from dfrd_bench.records.reading import MIB, brief, read_file
 from dfrd_bench.records.schema import ExperimentSpec
 from dfrd_bench.records.store import RECORD_FILE, load_record

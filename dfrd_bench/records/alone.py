@@ -67,7 +67,7 @@ class Alone:
                 _say(self.file, {**self.who, "beat": time.time()})
 
     def _is_last(self) -> bool:
-        return self.locked or _said(self.file).get("attempt") == self.who["attempt"]
+        return self.locked or said(self.file).get("attempt") == self.who["attempt"]
 
     def keep_beating(self) -> None:
         """Until `stop`; a disk that is full for a while does not end it."""
@@ -78,52 +78,6 @@ class Alone:
     def stop(self) -> None:
         """The work is done."""
         self._stopped.set()
-
-
-@dataclass(frozen=True)
-class Worker:
-    """Who is at work in a folder, as its lock file says: host, process, and when its heart last beat (seconds since 1970)."""
-
-    host: str
-    process: int
-    beat: float
-
-    def __str__(self) -> str:
-        return f"process {self.process} on {self.host}"
-
-
-def at_work(folder: Path) -> Worker | None:
-    """Who is at work in a folder; None if nobody is, or nobody alive. The lock is only read, so nobody is kept from taking it.
-
-    Of this host a worker is alive while its process is there. Of another it is while its heart beat within `SILENCE` seconds,
-    which takes clocks that agree as far.
-    """
-    try:
-        with (folder / LOCK_FILE).open("rb") as file:
-            there = _said(file)
-        worker = Worker(str(there["host"]), int(there["process"]), float(there["beat"]))
-    except (OSError, KeyError, TypeError, ValueError):
-        return None
-    return worker if is_alive(worker.host, worker.process, worker.beat) else None
-
-
-def is_alive(host: str, process: int, seen: float) -> bool:
-    """Whether a process that said at a time (seconds since 1970) that it was there still is.
-
-    Args:
-        host: where it runs.
-        process: its number, which the system gives to another once it has ended.
-        seen: when it said so last.
-    """
-    if host != socket.gethostname():
-        return abs(time.time() - seen) < SILENCE
-    import psutil
-
-    try:
-        found = psutil.Process(process)
-        return bool(found.create_time() <= seen + 1 and found.status() != psutil.STATUS_ZOMBIE)
-    except (psutil.Error, OverflowError, ValueError):
-        return False
 
 
 @contextmanager
@@ -198,7 +152,7 @@ def _examined(folder: Path, file: IO[bytes]) -> Alone | None:
     refusal = _locked(file)
     if isinstance(refusal, BlockingIOError):
         return None
-    there = _said(file)
+    there = said(file)
     who = {"host": socket.gethostname(), "process": os.getpid(), "attempt": secrets.token_hex(8)}
     if there and (refusal is not None or there.get("host") != who["host"]):
         why = f"keeps no locks ({refusal})" if refusal else "may not show the locks of another host"
@@ -217,7 +171,7 @@ def _examined(folder: Path, file: IO[bytes]) -> Alone | None:
         raise unwritable(folder / LOCK_FILE, error) from error
     if refusal is not None:  # of two that wrote at once, the later has it
         time.sleep(BEAT / 10)
-        if _said(file).get("attempt") != who["attempt"]:
+        if said(file).get("attempt") != who["attempt"]:
             return None
     return alone
 
@@ -240,7 +194,7 @@ def _beats(file: IO[bytes], there: dict[str, Any]) -> bool:
     until = time.monotonic() + SILENCE
     while time.monotonic() < until:
         time.sleep(min(BEAT, SILENCE) / 5)
-        if _said(file) != there:
+        if said(file) != there:
             return True
     return False
 
@@ -251,8 +205,8 @@ def _say(file: IO[bytes], what: dict[str, Any]) -> None:
     os.fsync(file.fileno())
 
 
-def _said(file: IO[bytes]) -> dict[str, Any]:
-    """What a lock file says; empty where that is nothing, or nothing that can be read."""
+def said(file: IO[bytes]) -> dict[str, Any]:
+    """What an open lock file says; empty where that is nothing, or nothing that can be read."""
     try:
         file.seek(0)
         found = json.loads(file.read(LENGTH))

@@ -13,8 +13,9 @@ from typing import Literal
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.contradictions import contradictions
 from dfrd_bench.evaluation.recomputation import differences
-from dfrd_bench.records.alone import LOCK_FILE, at_work
+from dfrd_bench.records.alone import LOCK_FILE
 from dfrd_bench.records.files import TEMPORARY, flush_folder, replace_whole, temporary, unwritable
+from dfrd_bench.records.presence import at_work
 from dfrd_bench.records.reading import chunks
 from dfrd_bench.records.schema import Record
 from dfrd_bench.records.store import (

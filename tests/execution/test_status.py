@@ -17,7 +17,8 @@ import tiny
 
 from dfrd_bench.execution.jobs import jobs_of, write_outcome
 from dfrd_bench.execution.status import standing
-from dfrd_bench.records.alone import LENGTH, LOCK_FILE, SILENCE, alone_in, at_work
+from dfrd_bench.records.alone import LENGTH, LOCK_FILE, SILENCE, alone_in
+from dfrd_bench.records.presence import at_work
 from dfrd_bench.records.schema import ExperimentSpec
 from dfrd_bench.records.store import load_record
 from dfrd_bench.runs.checkpoint import State
