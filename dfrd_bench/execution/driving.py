@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from dfrd_bench.errors import asked_to_stop
+from dfrd_bench.errors import DfrdBenchError, asked_to_stop
 from dfrd_bench.execution.jobs import FAILED, FINISHED, RUNNING, STOPPED, jobs_of, write_outcome, write_request
 from dfrd_bench.execution.protocol import Event, Failed, Finished, Job, Launcher, Means, Started, Waiting
 from dfrd_bench.execution.status import standing
 from dfrd_bench.observer import Stops
+from dfrd_bench.records.store import load_record
+from dfrd_bench.runs.leftovers import left_in
 from dfrd_bench.runs.preparation import prepare
 from dfrd_bench.runs.request import Request
+from dfrd_bench.runs.subject import check_own_images, check_trained_on
+
+log = logging.getLogger(__name__)
 
 
 def drive(launcher: Launcher, requests: Sequence[Request], means: Means, stops: Stops) -> Generator[Event, None, None]:
@@ -41,39 +47,49 @@ def drive(launcher: Launcher, requests: Sequence[Request], means: Means, stops: 
                 yield event
     finally:
         for started in running.values():
-            write_outcome(started.job, STOPPED, where=started.where, process=started.process)
+            _write(started.job, STOPPED, started)
 
 
 def _keep(event: Event, running: dict[Path, Started]) -> None:
     """Note an event in the job's folder."""
     match event:
-        case Started(job, where, process):
+        case Started(job):
             running[job.folder] = event
-            write_outcome(job, RUNNING, where=where, process=process)
+            _write(job, RUNNING, event)
         case Waiting(job):
             running.pop(job.folder, None)
         case Finished(job):
-            running.pop(job.folder, None)
-            write_outcome(job, FINISHED)
+            _write(job, FINISHED, running.pop(job.folder, None))
         case Failed(job, why):
-            last = running.pop(job.folder, None)
-            where, process = (last.where, last.process) if last else ("", None)
-            write_outcome(job, FAILED, why=why, where=where, process=process)
+            _write(job, FAILED, running.pop(job.folder, None), why)
+
+
+def _write(job: Job, outcome: str, started: Started | None, why: str = "") -> None:
+    """Keep an outcome; where the disk is full, say, that is no reason to end the others."""
+    where, process = (started.where, started.process) if started else ("", None)
+    try:
+        write_outcome(job, outcome, why=why, where=where, process=process)
+    except DfrdBenchError as error:
+        log.warning("That %s is %s is not kept: %s", job.request, outcome, error)
 
 
 def _recorded(request: Request) -> Path | None:
-    """The folder of a run that is there with all that is asked for, its teachers' weights included; None if a worker must look.
+    """The folder of a run that is there with all that is asked for, of these teachers' weights and these images; else None.
 
-    Only where it seems to be there are its teachers loaded, to be sure of it. What is wrong then is a worker's to say.
+    Only where it seems to be there are its teachers loaded, to be sure of it. What is wrong then is a worker's to say, and what a
+    killed one left behind is a worker's to remove.
     """
     now = standing(request)
     if now.stage != "done":
         return None
     try:
-        spec = prepare(replace(request, device="cpu")).spec
+        prepared = prepare(replace(request, device="cpu"))
+        folder = prepared.spec.folder(Path(request.results))
+        record = load_record(folder)
+        check_own_images(record, prepared.dataset)
+        check_trained_on(folder, record.dataset.training_digest, prepared.training_digest)
     except BaseException as error:
         if asked_to_stop(error):
             raise
         return None
-    folder = spec.folder(Path(request.results))
-    return folder if folder == now.folder else None
+    return folder if folder == now.folder and not left_in(folder, record) else None

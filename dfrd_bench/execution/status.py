@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.errors import DfrdBenchError, asked_to_stop, in_a_line
 from dfrd_bench.execution.jobs import FAILED, RUNNING, Outcome, job_folder, read_outcome
 from dfrd_bench.records.presence import at_work, is_alive
 from dfrd_bench.records.reading import MIB, brief, read_file
@@ -71,8 +71,10 @@ def standing(request: Request) -> Standing:
     outcome = read_outcome(job_folder(request))
     try:
         identity = identity_of(request)
-    except DfrdBenchError as error:  # of a plugin that cannot be imported, say
-        return Standing(request, "failed", why=brief(error))
+    except BaseException as error:  # a plugin that is asked about its settings may raise anything
+        if asked_to_stop(error):
+            raise
+        return Standing(request, "failed", why=brief(error if isinstance(error, DfrdBenchError) else in_a_line(error)))
     found = [_in_folder(request, identity, folder, outcome) for folder in identity.folders(Path(request.results))]
     begun = sorted((one for one in found if one is not None), key=lambda one: STAGES.index(one.stage))
     if begun and begun[0].stage in ("done", "running"):

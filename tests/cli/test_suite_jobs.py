@@ -14,7 +14,7 @@ import psutil
 import pytest
 import tiny
 
-from dfrd_bench.records.store import find_records
+from dfrd_bench.records.store import find_records, load_record
 
 PATIENCE = 180.0
 PLUGIN = """
@@ -83,6 +83,22 @@ def test_a_run_that_is_killed_is_named_at_the_end_and_the_others_are_recorded_on
     assert made == {
         folder: (folder / "record.json").stat().st_mtime_ns for folder, _ in find_records(place / "results")
     }
+
+
+def test_a_launched_run_is_the_run_of_one_process_to_the_bit(place: Path) -> None:
+    suite = rows(place / "mine.yaml", "zskt")
+    assert tiny.command("suite", suite, *WORDS, "--quiet").code == 0
+    assert tiny.command("suite", suite, *WORDS[:-2], "--quiet", "--results", "whole").code == 0  # without --jobs
+    (launched,), (whole,) = ([*(place / name).rglob("record.json")] for name in ("results", "whole"))
+    assert launched.relative_to(place / "results") == whole.relative_to(place / "whole")
+    one, other = load_record(launched.parent), load_record(whole.parent)
+    assert one.environment.threads == other.environment.threads == 1
+    assert one.weights_sha256 == other.weights_sha256
+    assert one.evaluation.attacks["clean"].confusion == other.evaluation.attacks["clean"].confusion
+    names = [name for name in tiny.files_below(whole.parent) if name.endswith((".npz", ".safetensors"))]
+    assert len(names) == 3
+    for name in names:
+        assert (launched.parent / name).read_bytes() == (whole.parent / name).read_bytes(), name
 
 
 def started(suite: str) -> subprocess.Popen[str]:

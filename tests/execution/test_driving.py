@@ -17,8 +17,10 @@ from dfrd_bench.execution.protocol import Event, Failed, Finished, Job, Means, S
 from dfrd_bench.execution.status import standing
 from dfrd_bench.observer import Stops
 from dfrd_bench.runs.request import Request, read_request
+from dfrd_bench.runs.run import fulfil
 
 ASKED = Request(method="zskt", device="cpu", attacks=("clean",))
+SMALL = {"epochs": 1, "batch_size": 8, "distillation_steps": 2, "attack_steps": 2}
 
 
 @dataclass
@@ -79,22 +81,30 @@ def test_what_is_asked_for_elsewhere_is_the_same_job(tmp_path: Path) -> None:
     assert len({job_folder(request).name for request in [here, *others]}) == 4
 
 
-def test_what_is_recorded_with_the_same_teacher_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dfrd_bench.execution import driving
-    from dfrd_bench.execution.status import Standing
-    from dfrd_bench.runs.preparation import prepare
-
-    requests = plan(tmp_path, 0, 2, 4)
-    place = {request.seed: prepare(request).spec.folder(tmp_path) for request in requests}
-    place[2] = place[2].with_name(place[2].name[:-8] + "0" * 8)  # of a teacher with other weights
-
-    def said(request: Request) -> Standing:
-        return Standing(request, "missing" if request.seed == 4 else "done", place[request.seed])
-
-    monkeypatch.setattr(driving, "standing", said)
+def test_what_is_recorded_with_the_same_teacher_and_nothing_left_behind_is_left_out(
+    tmp_path: Path, few_digits: None
+) -> None:
+    """One was made with other weights in a teacher of the same name; of one a killed process left a lock."""
+    requests = [replace(ASKED, settings=SMALL, seed=seed, results=str(tmp_path)) for seed in (0, 2, 4, 6)]
+    made = {request.seed: fulfil(request).folder for request in requests[:3]}
+    record = json.loads((made[2] / "record.json").read_text())
+    record["spec"]["teacher"]["sha256"] = "0" * 64
+    (made[2] / "record.json").write_text(json.dumps(record))
+    made[2].rename(made[2].with_name(made[2].name[:-8] + "0" * 8))
+    (made[4] / "lock").touch()
+    assert [standing(request).stage for request in requests] == ["done", "done", "done", "missing"]
     launcher = Puppet()
     events = list(drive(launcher, requests, Means(), Stops()))
-    assert events[0] == Finished(Job(1, requests[0], job_folder(requests[0])), place[0], cached=True)
-    assert launcher.taken == (2, 4)
+    assert events[0] == Finished(Job(1, requests[0], job_folder(requests[0])), made[0], cached=True)
+    assert launcher.taken == (2, 4, 6)
     assert not job_folder(requests[0]).exists()
     assert json.loads((job_folder(requests[1]) / "request.json").read_text())["seed"] == 2
+
+
+def test_an_outcome_that_cannot_be_kept_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise DfrdBenchError("the disk is full")
+
+    monkeypatch.setattr("dfrd_bench.execution.driving.write_outcome", refuse)
+    events = list(drive(Puppet(), plan(tmp_path, 0, 1), Means(), Stops()))
+    assert sum(isinstance(event, Started) for event in events) == 2

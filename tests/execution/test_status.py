@@ -145,6 +145,16 @@ def test_a_worker_that_is_starting_is_running(request_: Request) -> None:
     assert standing(request_).stage == "missing"
 
 
+def test_a_plugin_that_raises_when_it_is_asked_about_itself_is_one_failed_row(
+    request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hostile(_: Request) -> None:
+        raise SystemExit("no more")
+
+    monkeypatch.setattr("dfrd_bench.execution.status.identity_of", hostile)
+    assert (standing(request_).stage, standing(request_).why) == ("failed", "SystemExit: no more")
+
+
 def test_damaged_files_are_no_reason_to_say_nothing(request_: Request, folder: Path) -> None:
     (job,) = jobs_of([request_])
     write_outcome(job, "failed")
