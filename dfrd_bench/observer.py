@@ -12,7 +12,13 @@ OnStep = Callable[[str, int, int], None]
 
 
 class Stops:
-    """Whether somebody wants the work to end; here, nobody. The command line's tells of signals (`cli.signals`)."""
+    """Whether somebody wants the work to end; here, nobody. The command line's tells of signals (`cli.signals`).
+
+    Attributes:
+        number: of the signal that said so; None as long as none did.
+    """
+
+    number: int | None = None
 
     @property
     def wanted(self) -> bool:

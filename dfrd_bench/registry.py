@@ -180,6 +180,7 @@ DATASETS: Registry[Any] = Registry("dataset", "dfrd_bench.datasets")
 TEACHERS: Registry[Any] = Registry("teacher", "dfrd_bench.teachers")
 STUDENTS: Registry[Any] = Registry("student", "dfrd_bench.students")
 ATTACKS: Registry[Any] = Registry("attack", "dfrd_bench.attacks")
+LAUNCHERS: Registry[Any] = Registry("launcher", "dfrd_bench.launchers")
 
 REGISTRIES: dict[str, Registry[Any]] = {
     "methods": METHODS,
@@ -187,4 +188,5 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "teachers": TEACHERS,
     "students": STUDENTS,
     "attacks": ATTACKS,
+    "launchers": LAUNCHERS,
 }

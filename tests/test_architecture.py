@@ -56,6 +56,7 @@ def test_nothing_in_the_harness_imports_a_method() -> None:
         ("attacks", {"attacks", "images", "problem", "errors"}),
         ("datasets", {"datasets", *LEAVES, "registry", "observer", "records"}),
         ("distillation", {"distillation", "method", "problem", "attacks", "errors"}),
+        ("execution", {"execution", "runs", "records", "observer", "errors"}),
         ("records", {"records", "problem", "errors", "settings", "_version"}),
         ("methods", {"methods", "distillation", "method", "problem", "attacks", "errors"}),
     ],

@@ -21,7 +21,7 @@ Examples:
   dfrd-bench list attacks --json
   dfrd-bench list teachers --dataset cifar10
 """
-KINDS = ("methods", "datasets", "teachers", "students", "attacks", "suites")
+KINDS = ("methods", "datasets", "teachers", "students", "attacks", "launchers", "suites")
 
 
 @click.command("list", epilog=EPILOG)

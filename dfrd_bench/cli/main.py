@@ -23,6 +23,7 @@ from dfrd_bench.errors import DfrdBenchError, Stopped, asked_to_stop, in_a_line,
 COMMANDS = {
     "run": ("run", "Distill a student without data, evaluate and record it."),
     "suite": ("suite", "Make all the runs behind one of the papers' tables."),
+    "merge": ("merge", "Bring the results of several folders, or machines, into one."),
     "table": ("table", "Print recorded runs as the papers' table."),
     "compare": ("compare", "Compare two runs image by image: which differences are more than chance."),
     "verify": ("verify", "Recompute a record's numbers from its predictions, or from its weights."),

@@ -29,7 +29,7 @@ class Signals(Stops):
     raises_interrupted = True  # see `errors.asked_to_stop`
 
     def __init__(self) -> None:
-        self.number: int | None = None
+        self.number = None
         self.pressed = 0
         self.waiting = 0  # for safe points, one inside another
 

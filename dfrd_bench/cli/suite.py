@@ -3,40 +3,73 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from dfrd_bench.cli import options
 from dfrd_bench.runs.request import Request
+
+if TYPE_CHECKING:
+    from dfrd_bench.execution.protocol import Means
 
 EPILOG = """
 \b
 Examples:
   dfrd-bench suite                              list the suites
   dfrd-bench suite conversion --seeds 0-2       FERD's table 8, three seeds
+  dfrd-bench suite main --dataset cifar10 --seeds 0-2 --jobs 4      a process for each run, four at a time
+  dfrd-bench suite main --dataset cifar10 --seeds 0-2 --status      done, running, stopped, failed, missing
   dfrd-bench suite my-rows.yaml --dataset digits --dry-run
   dfrd-bench suite main --dataset cifar10 --student mobilenet-v2 --precision bf16
 """
+LOCAL = "local"
 
 
 @click.command(epilog=EPILOG)
 @click.argument("name", required=False)
 @options.request(*options.IMAGES, *options.NETWORKS, *options.MEASURING, options.results)
 @click.option("--seeds", default="0", show_default=True, help="E.g. 0,1,2 or 0-2; every run is made with each.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Runs at a time, each in a process of its own (docs/scaling.md).",
+)
+@click.option(
+    "--gpus-per-job",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    metavar="X",
+    default=1.0,
+    show_default=True,
+    help="Less than 1: several runs share a GPU.",
+)
+@click.option("--launcher", metavar="NAME", help="See `list launchers`; local where --jobs is given.")
+@click.option("--status", is_flag=True, help="Only say how the runs stand; also while they are made.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be run; nothing is downloaded.")
 @options.threads
 @options.quiet
-def suite(name: str | None, request: Request, seeds: str, dry_run: bool, quiet: bool) -> None:
+def suite(
+    name: str | None,
+    request: Request,
+    seeds: str,
+    jobs: int | None,
+    gpus_per_job: float,
+    launcher: str | None,
+    status: bool,
+    dry_run: bool,
+    quiet: bool,
+) -> None:
     """Make every run of a suite that is not recorded yet; seed by seed, so that a first table is there early.
 
     NAME is a suite of the package or a YAML file. A run that fails is reported, now and at the end, and the others go on.
+    With --jobs each run has a process of its own, so that one which is killed ends no other.
     """
     from pathlib import Path
 
     from dfrd_bench.cli.progress import watching
-    from dfrd_bench.cli.session import stops
-    from dfrd_bench.cli.streams import one_line
-    from dfrd_bench.errors import DfrdBenchError, out_of_memory
     from dfrd_bench.records.suites import load_suite, suite_names
     from dfrd_bench.runs.failures import logged
     from dfrd_bench.runs.plan import asked_of_methods, check_images, check_suite, parse_seeds, planned
@@ -47,20 +80,52 @@ def suite(name: str | None, request: Request, seeds: str, dry_run: bool, quiet: 
             click.echo(f"{known:{width}}  {load_suite(known).title}")
         return
     chosen = load_suite(name)
-    jobs = planned(chosen, parse_seeds(seeds), request)
+    wanted = planned(chosen, parse_seeds(seeds), request)
     with logged(Path(request.results), f"suite {name}"):
         check_suite(chosen, request)
     if dry_run:
-        for job in jobs:
-            click.echo(job)
+        for one in wanted:
+            click.echo(one)
         return
-    from dfrd_bench.runs.run import fulfil
+    if status:
+        _say_how_they_stand(wanted)
+        return
+    from dfrd_bench.cli.launching import means_of
+    from dfrd_bench.registry import LAUNCHERS
 
+    if launcher is not None:
+        LAUNCHERS.get(launcher)  # that there is none is said before anything is downloaded
+    context = click.get_current_context()
+    told = context.get_parameter_source("threads") is not ParameterSource.DEFAULT
+    means = means_of(jobs, gpus_per_job, told)
     with watching(quiet) as observer, logged(Path(request.results), f"suite {name}"):
         check_images(chosen, request, observer)
+    if jobs is None and launcher is None:
+        failed = _one_after_another(wanted, quiet)
+    else:
+        failed = _launched(wanted, launcher or LOCAL, means, quiet)
+    both = " --tracks both" if len(set(asked_of_methods(chosen, "sees"))) > 1 else ""
+    click.echo(f"Compare with: dfrd-bench table {request.results} --teacher --suite {name}{both}")
+    if failed:
+        click.echo("\n".join([f"{len(failed)} of {len(wanted)} runs failed:", *failed]), err=True)
+        sys.exit(1)
+
+
+def _one_after_another(wanted: Sequence[Request], quiet: bool) -> list[str]:
+    """Make all runs in this process; returns a line for each that failed, which `--status` then finds too."""
+    from contextlib import suppress
+
+    from dfrd_bench.cli.progress import watching
+    from dfrd_bench.cli.session import stops
+    from dfrd_bench.cli.streams import one_line
+    from dfrd_bench.errors import DfrdBenchError, out_of_memory
+    from dfrd_bench.execution.jobs import FAILED, job_folder, write_outcome
+    from dfrd_bench.execution.protocol import Job
+    from dfrd_bench.runs.run import fulfil
+
     failed: list[str] = []
-    for number, job in enumerate(jobs, start=1):
-        click.echo(f"[{number}/{len(jobs)}] {job}", err=True)
+    for number, job in enumerate(wanted, start=1):
+        click.echo(f"[{number}/{len(wanted)}] {job}", err=True)
         try:
             with watching(quiet) as observer:
                 finished = fulfil(job, observer)
@@ -70,9 +135,29 @@ def suite(name: str | None, request: Request, seeds: str, dry_run: bool, quiet: 
                 raise
             failed.append(f"{one_line(job)}: {one_line(error)}")
             click.echo(f"Error: {failed[-1]}", err=True)
+            with suppress(DfrdBenchError):  # the reason may be that nothing can be written there
+                write_outcome(Job(number, job, job_folder(job)), FAILED, why=one_line(error))
         stops().safe_point()
-    both = " --tracks both" if len(set(asked_of_methods(chosen, "sees"))) > 1 else ""
-    click.echo(f"Compare with: dfrd-bench table {request.results} --teacher --suite {name}{both}")
-    if failed:
-        click.echo("\n".join([f"{len(failed)} of {len(jobs)} runs failed:", *failed]), err=True)
-        sys.exit(1)
+    return failed
+
+
+def _launched(wanted: Sequence[Request], launcher: str, means: Means, quiet: bool) -> list[str]:
+    """Have a launcher make all runs; returns a line for each that failed."""
+    from contextlib import closing
+
+    from dfrd_bench.cli.launching import Launched
+    from dfrd_bench.cli.session import stops
+    from dfrd_bench.execution.driving import drive
+    from dfrd_bench.registry import LAUNCHERS
+
+    told = Launched(len(wanted), quiet)
+    with closing(drive(LAUNCHERS.get(launcher), wanted, means, stops())) as events:
+        told.follow(events)
+    return told.failed
+
+
+def _say_how_they_stand(wanted: Sequence[Request]) -> None:
+    from dfrd_bench.cli.standing import print_standings
+    from dfrd_bench.execution.status import standings
+
+    print_standings(standings(wanted))

@@ -24,6 +24,7 @@ LOCK_FILE = "lock"
 BEAT = 5.0  # seconds between two beats of a worker's heart
 SILENCE = 4 * BEAT  # seconds without a beat after which a worker is taken for dead
 LENGTH = 400  # bytes of a lock file, always as many, so that each beat overwrites the last
+TAKEN = "Another process is at work in"  # how it is said that a folder cannot be had now
 TRIES = 100  # to open a lock file that others keep removing
 
 
@@ -66,7 +67,7 @@ class Alone:
                 _say(self.file, {**self.who, "beat": time.time()})
 
     def _is_last(self) -> bool:
-        return self.locked or _said(self.file).get("attempt") == self.who["attempt"]
+        return self.locked or said(self.file).get("attempt") == self.who["attempt"]
 
     def keep_beating(self) -> None:
         """Until `stop`; a disk that is full for a while does not end it."""
@@ -98,7 +99,7 @@ def alone_in(folder: Path, patience: float = 0) -> Iterator[Alone]:
     until = time.monotonic() + patience
     while (alone := _taken(folder)) is None:
         if time.monotonic() >= until:
-            raise DfrdBenchError(f"Another process is at work in {folder}: wait for it, or stop it.")
+            raise DfrdBenchError(f"{TAKEN} {folder}: wait for it, or stop it.")
         time.sleep(0.1)
     threading.Thread(target=alone.keep_beating, name="heartbeat", daemon=True).start()
     try:
@@ -151,7 +152,7 @@ def _examined(folder: Path, file: IO[bytes]) -> Alone | None:
     refusal = _locked(file)
     if isinstance(refusal, BlockingIOError):
         return None
-    there = _said(file)
+    there = said(file)
     who = {"host": socket.gethostname(), "process": os.getpid(), "attempt": secrets.token_hex(8)}
     if there and (refusal is not None or there.get("host") != who["host"]):
         why = f"keeps no locks ({refusal})" if refusal else "may not show the locks of another host"
@@ -170,7 +171,7 @@ def _examined(folder: Path, file: IO[bytes]) -> Alone | None:
         raise unwritable(folder / LOCK_FILE, error) from error
     if refusal is not None:  # of two that wrote at once, the later has it
         time.sleep(BEAT / 10)
-        if _said(file).get("attempt") != who["attempt"]:
+        if said(file).get("attempt") != who["attempt"]:
             return None
     return alone
 
@@ -193,7 +194,7 @@ def _beats(file: IO[bytes], there: dict[str, Any]) -> bool:
     until = time.monotonic() + SILENCE
     while time.monotonic() < until:
         time.sleep(min(BEAT, SILENCE) / 5)
-        if _said(file) != there:
+        if said(file) != there:
             return True
     return False
 
@@ -204,8 +205,8 @@ def _say(file: IO[bytes], what: dict[str, Any]) -> None:
     os.fsync(file.fileno())
 
 
-def _said(file: IO[bytes]) -> dict[str, Any]:
-    """What a lock file says; empty where that is nothing, or nothing that can be read."""
+def said(file: IO[bytes]) -> dict[str, Any]:
+    """What an open lock file says; empty where that is nothing, or nothing that can be read."""
     try:
         file.seek(0)
         found = json.loads(file.read(LENGTH))

@@ -107,6 +107,12 @@ def teacher_source(name: str, dataset: str) -> TeacherSource:
     return source
 
 
+def shown_name(name: str) -> str:
+    """What records call a teacher: of a path only its last part."""
+    head, argument = TEACHERS.parse(name)
+    return head if not argument else f"{head}:{argument.rstrip('/').rsplit('/', 1)[-1]}"
+
+
 def load_teacher(
     name: str, info: DatasetInfo, *, architecture: str | None, device: torch.device, precision: Precision
 ) -> Teacher:
@@ -125,7 +131,7 @@ def load_teacher(
     import torch
 
     source = teacher_source(name, info.name)
-    head, argument = TEACHERS.parse(name)
+    _, argument = TEACHERS.parse(name)
     if architecture is not None and not source.takes_architecture:
         raise DfrdBenchError(f"Teacher {name} has its own architecture: leave --teacher-arch out.")
     loaded = source.load(argument, info, architecture)
@@ -143,5 +149,4 @@ def load_teacher(
             f"Teacher {name!r} has {logits.shape[-1]} classes, but {info.name} has {info.num_classes}: "
             f"choose a teacher trained on {info.name}."
         )
-    shown = head if not argument else f"{head}:{argument.rstrip('/').rsplit('/', 1)[-1]}"
-    return Teacher(model, TeacherRecord(name=shown, architecture=loaded.architecture, sha256=loaded.sha256))
+    return Teacher(model, TeacherRecord(name=shown_name(name), architecture=loaded.architecture, sha256=loaded.sha256))

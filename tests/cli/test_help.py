@@ -72,7 +72,7 @@ assert not [name for name in {HEAVY!r} if name in sys.modules]
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) > 2
+    assert len(done.stdout.splitlines()) > (1 if asked == ["launchers"] else 2)
 
 
 def test_a_list_still_says_what_is_wrong_with_a_plugin(tmp_path: Path) -> None:

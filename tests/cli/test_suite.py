@@ -87,6 +87,9 @@ def test_a_users_suite_is_run_once_and_goes_on_after_a_failure(tmp_path: Path, f
     assert "block9" in done.err
     made = {folder: (folder / "record.json").stat().st_mtime_ns for folder, _ in find_records(tmp_path)}
     assert len(made) == 2
+    told = tiny.command(*args, "--status").out.splitlines()
+    assert told[-1] == "4 runs: 2 done, 0 running, 0 stopped, 2 failed, 0 missing"
+    assert "block9" in told[0]
     tiny.command(*args)
     assert made == {folder: (folder / "record.json").stat().st_mtime_ns for folder, _ in find_records(tmp_path)}
 
