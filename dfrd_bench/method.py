@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from dfrd_bench.problem import Problem, Sees
+    from dfrd_bench.problem import DatasetInfo, Problem, Sees, ThreatModel
 
 Progress = Callable[[str, int, int], None]
 """Called by a method within an epoch, when a stage begins and after each of its steps: its name, steps done, steps in all."""
@@ -71,6 +71,18 @@ class MethodConfig(BaseModel):
 
         They hold wherever nothing else is said, and are no difference from a preset in a variant's name.
         """
+        return {}
+
+    def idle(self) -> dict[str, str]:
+        """The hyper-parameters that change nothing at these values, each with what makes it so ("utae=false"), for `show`.
+
+        By default those whose meaning begins with "not used".
+        """
+        fields = type(self).model_fields.items()
+        return {name: "not used" for name, info in fields if (info.description or "").startswith("not used")}
+
+    def stands_for(self, info: DatasetInfo, threat: ThreatModel) -> dict[str, Any]:
+        """What the hyper-parameters that are null come to on a dataset, for `show`; without those of which null says it all."""
         return {}
 
     @model_validator(mode="before")

@@ -107,6 +107,11 @@ class Registry(Generic[T]):
             return loaded
         raise DfrdBenchError(f"Name at least one {self.kind}.")
 
+    def name_of(self, thing: Any) -> str | None:
+        """The name under which a class or object is registered, without loading anything; None if it is not."""
+        value = f"{getattr(thing, '__module__', '')}:{getattr(thing, '__qualname__', '')}"
+        return next((name for name, points in self._candidates.items() if points[0].value == value), None)
+
     def distribution(self, name: str) -> str:
         """The distribution and version that provide a name, e.g. `dfrd-bench 0.1.0`."""
         head, _ = self.parse(name)

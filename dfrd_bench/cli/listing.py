@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -20,25 +21,37 @@ Examples:
   dfrd-bench list methods --known               what there is elsewhere, and why it is not here
   dfrd-bench list attacks --json
   dfrd-bench list teachers --dataset cifar10
+  dfrd-bench list runs results                 finished, at work, or stopped where
 """
-KINDS = ("methods", "datasets", "teachers", "students", "attacks", "launchers", "suites")
+RUNS = "runs"
+KINDS = ("methods", "datasets", "teachers", "students", "attacks", "launchers", "suites", RUNS)
 
 
 @click.command("list", epilog=EPILOG)
 @click.argument("kind", metavar="|".join(KINDS))
+@click.argument("folder", required=False, type=click.Path(path_type=Path), metavar="[RESULTS]")
 @click.option("--dataset", metavar="NAME", help="Only teachers for this dataset, RobustBench's one by one.")
 @click.option("--known", is_flag=True, help="Methods that are known and not here: where they are from, and why.")
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
-def list_(kind: str, dataset: str | None, known: bool, as_json: bool) -> None:
-    """List what can be named: the name, one line about it, and the distribution it comes from."""
+def list_(kind: str, folder: Path | None, dataset: str | None, known: bool, as_json: bool) -> None:
+    """List what can be named: the name, one line about it, and the distribution it comes from.
+
+    `list runs` shows the runs below RESULTS (results by default): those that are finished with their average accuracies, and
+    of the others whether somebody is at work there, or where they stopped.
+    """
     if kind not in KINDS:
         raise unknown_name("kind", kind, KINDS)
+    if folder is not None and kind != RUNS:
+        raise DfrdBenchError(f"A folder is for `list runs`, not for `list {kind}`.")
     if dataset is not None and kind != "teachers":
         raise DfrdBenchError(f"--dataset is for `list teachers`, not for `list {kind}`.")
     if known and kind != "methods":
         raise DfrdBenchError(f"--known is for `list methods`, not for `list {kind}`.")
     if known:
         _list_known(as_json)
+        return
+    if kind == RUNS:
+        _list_runs(folder or Path("results"), as_json)
         return
     entries = _entries(kind, dataset)
     if as_json:
@@ -60,6 +73,36 @@ def list_(kind: str, dataset: str | None, known: bool, as_json: bool) -> None:
         cells = (entry.name, entry.problem or entry.summary, *([entry.sees] if sees else []), entry.distribution)
         table.add_row(*map(escape, cells), style="red" if entry.problem else "")
     console().print(table)
+
+
+def _list_runs(results: Path, as_json: bool) -> None:
+    """Show how far each run below a folder came, unfinished ones last."""
+    from collections import Counter
+
+    from dfrd_bench.runs.overview import runs_below
+
+    found = sorted(runs_below(results), key=lambda run: run.status != "finished")
+    if as_json:
+        shown = [{**dataclasses.asdict(run), "folder": str(run.folder)} for run in found]
+        click.echo(json.dumps(shown, indent=1, ensure_ascii=False))
+        return
+    from rich.markup import escape
+    from rich.table import Table
+
+    from dfrd_bench.cli.printing import console
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("run", "status", "where, or average accuracies (%)"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "status")
+    for run in found:
+        where = f"{run.where}; {run.error}" if run.error else run.where
+        style = "" if run.status in ("finished", "at work") else "red"
+        table.add_row(*map(escape, (str(run.folder.relative_to(results)), run.status, where)), style=style)
+    console().print(table)
+    counts = Counter(run.status for run in found)
+    click.echo(f"{len(found)} runs below {results}: {', '.join(f'{n} {status}' for status, n in counts.items())}.")
+    if counts["stopped"]:
+        click.echo("The command that began a stopped run goes on from there.")
 
 
 def _list_known(as_json: bool) -> None:

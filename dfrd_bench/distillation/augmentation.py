@@ -9,6 +9,11 @@ from torch.nn import functional as F
 USUAL_PADDING = 4  # of 32 and 64 pixels alike, in every released code
 
 
+def usual_padding(height: int) -> int:
+    """By how many pixels images of a height are shifted at most where nothing else is said."""
+    return min(height // 8, USUAL_PADDING)
+
+
 def augment(images: Tensor, *, padding: int | None, flip: bool, generator: torch.Generator) -> Tensor:
     """The standard augmentation of small images (He et al. 2016, section 4.2), every image with draws of its own.
 
@@ -27,7 +32,7 @@ def augment(images: Tensor, *, padding: int | None, flip: bool, generator: torch
         ValueError: padding is negative.
     """
     if padding is None:
-        padding = min(images.shape[2] // 8, USUAL_PADDING)
+        padding = usual_padding(images.shape[2])
     if padding < 0:
         raise ValueError(f"padding must be 0 or more, got {padding}")
     count, _, height, width = images.shape

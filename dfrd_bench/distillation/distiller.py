@@ -20,12 +20,13 @@ from dfrd_bench.distillation.conversion import (
 )
 from dfrd_bench.distillation.lessons import Batch
 from dfrd_bench.distillation.losses import FiniteLosses, backward
+from dfrd_bench.distillation.nulls import shared_nulls
 from dfrd_bench.distillation.recipes import ConversionConfig, lesson_in, lesson_of
 from dfrd_bench.distillation.schedules import cosine, set_learning_rate
 from dfrd_bench.distillation.weighting import ClassDifficulty
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.method import Method, MethodConfig, param
-from dfrd_bench.problem import Problem
+from dfrd_bench.problem import DatasetInfo, Problem, ThreatModel
 
 RECIPE = "FERD paper, section 5.1"
 RELEASED = "FERD released code"
@@ -48,6 +49,10 @@ class DistillerConfig(ConversionConfig):
     )
     flip: bool | None = param(None, "random horizontal flip; where the dataset is mirrored when null", RELEASED)
     student_clip_norm: float | None = param(None, "largest norm of the student's gradient", "shared recipe", gt=0)
+
+    def stands_for(self, info: DatasetInfo, threat: ThreatModel) -> dict[str, Any]:
+        """Of the adversary's step, the padding of crops and flips."""
+        return shared_nulls(dict(self), info, threat)
 
     def made(self) -> dict[str, int]:
         """The student's steps."""

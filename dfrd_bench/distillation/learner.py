@@ -19,10 +19,11 @@ from dfrd_bench.distillation.endurance import Count
 from dfrd_bench.distillation.inner_attack import Away, InnerAttack, Mode
 from dfrd_bench.distillation.lessons import Batch, Lesson, PerImage
 from dfrd_bench.distillation.losses import FiniteLosses
+from dfrd_bench.distillation.nulls import shared_nulls
 from dfrd_bench.distillation.schedules import one_cycle, set_learning_rate
-from dfrd_bench.distillation.weighting import Clamp, ClassDifficulty, Sizes, Uniform, Weighting
+from dfrd_bench.distillation.weighting import OF_FAIRNESS, Clamp, ClassDifficulty, Sizes, Uniform, Weighting
 from dfrd_bench.method import Method, MethodConfig, param
-from dfrd_bench.problem import Problem, Sees, TrainingProblem
+from dfrd_bench.problem import DatasetInfo, Problem, Sees, ThreatModel, TrainingProblem
 
 RECIPE = "Fair-ARD paper, section 4.1"
 FAIR = "Fair-ARD paper, eq. 5-7"
@@ -68,6 +69,15 @@ class LearnerConfig(MethodConfig):
             raise ValueError("nesterov needs a momentum above 0")
         return self
 
+    def idle(self) -> dict[str, str]:
+        """What belongs to the schedule that is not asked for."""
+        others = ("lr_warmup",) if self.schedule == "steps" else ("decay", "decay_at")
+        return super().idle() | dict.fromkeys(others, f"schedule={self.schedule}")
+
+    def stands_for(self, info: DatasetInfo, threat: ThreatModel) -> dict[str, Any]:
+        """Of the adversary's step, the padding of crops and flips."""
+        return shared_nulls(dict(self), info, threat)
+
 
 class LabelledConfig(LearnerConfig):
     """The recipe of those in whose loss the labels stand."""
@@ -89,6 +99,10 @@ class AttackedConfig(LearnerConfig):
     clamp: Clamp = param("none", "fair: cut weights to [5/6, 5/2] (released)", FAIR_RELEASED)
     count: Count = param("first", "fair: steps before the first misclassification, or all (released)", FAIR_RELEASED)
     sizes: Sizes = param("own", "fair: κ by a class's own size, or as if all were equal (released)", FAIR_RELEASED)
+
+    def idle(self) -> dict[str, str]:
+        """The class weights' own, where there are none."""
+        return super().idle() | ({} if self.fair else dict.fromkeys(OF_FAIRNESS, "fair=false"))
 
 
 class Learner(Method):

@@ -14,7 +14,7 @@ from dfrd_bench.distillation.inner_attack import Away, InnerAttack, Mode
 from dfrd_bench.distillation.label_lessons import AdversarialLesson, TradesLesson
 from dfrd_bench.distillation.lessons import Lesson
 from dfrd_bench.distillation.teacher_lessons import ARDLesson, IADLesson, RSLADLesson
-from dfrd_bench.distillation.weighting import Clamp, Sizes
+from dfrd_bench.distillation.weighting import OF_FAIRNESS, Clamp, Sizes
 from dfrd_bench.method import MethodConfig, param
 from dfrd_bench.problem import Problem
 
@@ -32,6 +32,21 @@ IMPLIED: Mapping[str, Mapping[str, Any]] = {
     "trades": {},
 }
 """The lessons that a conversion can be, and what each is by default where that is not what a data-free method has."""
+
+
+LESSONS = tuple(IMPLIED)
+USERS: Mapping[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("attack_steps", "attack_step", "attack_start"), (True, *LESSONS)),
+    "attack_mode": LESSONS,
+    "adversarial_weight": (True, "rslad"),
+    "reduction": (True, "rslad", "ard"),
+    "temperature": (False, "ard", "iad"),
+    "alpha": ("ard",),
+    "trust_exponent": ("iad",),
+    "begin": ("iad",),
+    "robust_weight": ("trades",),
+}
+"""Which conversions a hyper-parameter is of use to."""
 
 
 def _plain(conversion: Any) -> Any:
@@ -97,6 +112,16 @@ class ConversionConfig(MethodConfig):
         """What belongs to the lesson that is asked for."""
         lesson = values.get("conversion")
         return dict(IMPLIED.get(lesson, {})) if isinstance(lesson, str) else {}
+
+    def idle(self) -> dict[str, str]:
+        """What the conversion that is asked for does not use, and the class weights' own, where there are none."""
+        others = [name for name, users in USERS.items() if self.conversion not in users]
+        made_so = f"conversion={str(self.conversion).lower()}"
+        return (
+            super().idle()
+            | dict.fromkeys(others, made_so)
+            | ({} if self.fair else dict.fromkeys(OF_FAIRNESS, "fair=false"))
+        )
 
     @model_validator(mode="after")
     def _fairness_needs_an_attack(self) -> ConversionConfig:

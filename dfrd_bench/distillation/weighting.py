@@ -14,6 +14,9 @@ from dfrd_bench.problem import Problem
 CLAMP = (5 / 6, 5 / 2)
 TINY = 1e-5  # added to κ, as the released code does, so that a class that withstands no step has a weight
 
+OF_FAIRNESS = ("beta", "clamp", "count", "sizes")
+"""The hyper-parameters of whoever weighs classes, of no use to anybody else."""
+
 Clamp = Literal["none", "released"]
 Sizes = Literal["own", "equal"]
 

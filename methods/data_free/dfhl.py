@@ -53,6 +53,11 @@ class DFHLConfig(SynthesisConfig):
             "should be False: DFHL is robust distillation already, its high-entropy examples are its attack"
         )
 
+    def idle(self) -> dict[str, str]:
+        """What other methods' conversions use, but for the steps of its own attack; and the temperature of hard labels."""
+        off = {name: why for name, why in super().idle().items() if name not in ("attack_steps", "attack_step")}
+        return off | ({} if self.soft_labels else {"temperature": "soft_labels=false"})
+
     @classmethod
     def for_classes(cls, num_classes: int) -> dict[str, Any]:
         """The paper's values for CIFAR-100."""

@@ -14,7 +14,7 @@ from dfrd_bench.distillation.inversion import Inversion
 from dfrd_bench.distillation.meta import InnerLoop, MetaRule
 from dfrd_bench.distillation.synthesis import Canvas, SynthesisConfig, SynthesizeThenDistill
 from dfrd_bench.method import MethodConfig, Reference, param
-from dfrd_bench.problem import Problem
+from dfrd_bench.problem import DatasetInfo, Problem, ThreatModel
 
 PAPER = "Fang et al. 2022"
 RELEASED = "Fang et al. 2022, released code"
@@ -43,6 +43,11 @@ class FastConfig(SynthesisConfig):
     )
     bn_momentum: float = param(0.9, "weight of earlier rounds in the BatchNorm distance", RELEASED, ge=0, lt=1)
     temperature: float = param(20.0, "temperature of the un-converted distillation", RELEASED, gt=0)
+
+    def stands_for(self, info: DatasetInfo, threat: ThreatModel) -> dict[str, Any]:
+        """Of the meta-generator's rate too."""
+        own = {"meta_lr": self.generator_lr * self.synthesis_steps} if self.meta_lr is None else {}
+        return super().stands_for(info, threat) | own
 
     @classmethod
     def at_budget(cls, budget: Mapping[str, Any]) -> dict[str, Any]:

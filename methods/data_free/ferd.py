@@ -22,6 +22,9 @@ from dfrd_bench.distillation.synthesis import SynthesisConfig, SynthesizeThenDis
 from dfrd_bench.method import MethodConfig, Reference, param
 from dfrd_bench.problem import Problem
 
+OF_REWEIGHTING = ("margin", "margin_images", "absent_class", "probe_steps")
+OF_SOFTMAX = ("class_temperature", "class_unit")
+
 
 class FERDConfig(SynthesisConfig):
     """FERD's hyper-parameters; each source says whose the default is. Switches of table 3: reweighting, fae, utae."""
@@ -63,6 +66,27 @@ class FERDConfig(SynthesisConfig):
     gamma: float = param(0.5, "γ, weight of the uniform-target constraint", "paper, section 5.1", ge=0)
     attack_model: Literal["student", "teacher"] = param("student", "who UTAEs attack", "released; eq. 10: teacher")
     adversarial_weight: float = param(1 / 6, "λ2 of eq. 11; λ1 is the rest", "paper, section 5.1", ge=0, le=1)
+
+    def idle(self) -> dict[str, str]:
+        """What belongs to a component that is switched off, or has no weight."""
+        off = super().idle()
+        if not self.fae or not self.lambda_uni:
+            of_fae = ["layer", *(name for name in type(self).model_fields if name.startswith("bottleneck_"))]
+            off |= dict.fromkeys(of_fae, "lambda_uni=0" if self.fae else "fae=false")
+        if not self.fae:
+            off["lambda_uni"] = "fae=false"
+        if not self.lambda_bn:
+            off["bn_models"] = "lambda_bn=0"
+        if not self.utae:
+            off["gamma"] = "utae=false"
+        if self.conversion is not True:
+            off |= dict.fromkeys(("utae", "gamma", "attack_model"), f"conversion={str(self.conversion).lower()}")
+        if not self.reweighting or self.strategy == "uniform":
+            made_so = "strategy=uniform" if self.reweighting else "reweighting=false"
+            off |= dict.fromkeys((*OF_REWEIGHTING, *OF_SOFTMAX, *(() if self.reweighting else ("strategy",))), made_so)
+        elif self.strategy != "softmax":
+            off |= dict.fromkeys(OF_SOFTMAX, f"strategy={self.strategy}")
+        return off
 
 
 class FERD(SynthesizeThenDistill):

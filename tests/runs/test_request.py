@@ -260,7 +260,7 @@ def test_a_run_of_another_version_says_that_it_is_one() -> None:
 
 
 def test_a_run_without_as_config_is_told_what_to_give() -> None:
-    assert "give --as-config too" in tiny.command("show", COMMITTED[0]).err
+    assert "--as-config`" in " ".join(tiny.command("show", COMMITTED[0]).out.split())
 
 
 def test_seeds_nobody_means_are_refused_at_once() -> None:
