@@ -80,6 +80,17 @@ def test_digits_records_were_measured_on_todays_test_images() -> None:
     assert {record.dataset.test_digest for record in digits} == {digest}
 
 
+def test_a_shipped_teacher_has_one_record_the_one_in_results() -> None:
+    """So that a fresh user's row of the teacher is the README's."""
+    teachers = [folder for folder in FOLDERS if load_record(folder).spec.kind == "teacher"]
+    current = {load_record(folder).spec.teacher.name: folder for folder in teachers if "superseded" not in folder.parts}
+    shipped = {path.name.removesuffix(".record.json") for path in SHIPPED.iterdir() if path.name.endswith(".json")}
+    assert "digits-wrn-10-2" in current.keys() & shipped
+    for name in current.keys() & shipped:
+        text = (SHIPPED / f"{name}.record.json").read_bytes()
+        assert text == (current[name] / "record.json").read_bytes(), f"copy {current[name]}/record.json over {name}'s"
+
+
 @pytest.mark.parametrize(("name", "least", "most"), [("digits-wrn-10-2", 0.6, 1), ("digits-natural-wrn-10-1", 0, 0)])
 def test_the_shipped_record_describes_the_shipped_teacher(name: str, least: float, most: float) -> None:
     record = Record.model_validate(json.loads((SHIPPED / f"{name}.record.json").read_text("utf-8")))

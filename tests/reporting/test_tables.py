@@ -320,3 +320,26 @@ def test_perturbation_sizes_read_as_people_write_them(value: float, text: str) -
 )
 def test_methods_are_called_as_in_the_papers(name: str, shown: str) -> None:
     assert display_name(name) == shown
+
+
+class TestWhatOnlyTheTeacherRan:
+    TEACHER = make_record({"pgd20": (0.8, 0.5, 0.1), "pgd20x5": (0.7, 0.4, 0.2)}, kind="teacher")
+
+    def test_is_no_column_and_a_note_says_how_to_see_it(self) -> None:
+        table = only(make_record(pgd(0.5)), self.TEACHER, teachers=True)
+        assert table.attacks == ("pgd20",)
+        assert "Only the teacher was attacked with pgd20x5, which is left out (--attacks shows it)." in table.notes
+        assert "·" not in {cell.text for row in table.rows for cell in row.cells.values()}
+
+    def test_is_one_where_it_is_named(self) -> None:
+        table = only(make_record(pgd(0.5)), self.TEACHER, teachers=True, attacks=["pgd20", "pgd20x5"])
+        assert table.attacks == ("pgd20", "pgd20x5")
+        assert table.notes == ()
+
+    def test_or_where_there_is_nobody_else(self) -> None:
+        table = only(self.TEACHER, teachers=True)
+        assert table.attacks == ("pgd20", "pgd20x5")
+
+    def test_what_one_of_the_students_ran_stays(self) -> None:
+        other = make_record({"fgsm": (0.6, 0.2, 0.3)}, method="zskt")
+        assert only(make_record(pgd(0.5)), other, self.TEACHER, teachers=True).attacks == ("fgsm", "pgd20")

@@ -59,7 +59,7 @@ def build_tables(
 
     Args:
         runs: records and where each was found.
-        attacks: show only these; all that were run by default.
+        attacks: show only these; by default all that were run, on students where there are any.
         teachers: show the teacher as the first row of each group.
         evidence: which images each run got right, see `predictions_beside_records`; then what the images cannot tell from
             the best value is tied with it. Without it, marks go by the printed value.
@@ -79,7 +79,7 @@ def build_tables(
     for attack in attacks or ():
         if attack not in present:
             raise unknown_name("attack in these results", attack, present)
-    chosen = present if attacks is None else set(attacks)
+    chosen = None if attacks is None else set(attacks)
     tables = (
         _table(name, track, part, chosen, teachers, evidence, intervals, stages)
         for name, track, part in tables_of(shown, tracks)
@@ -91,7 +91,7 @@ def _table(
     teacher: str,
     track: Track,
     runs: list[Run],
-    attacks: set[str],
+    attacks: set[str] | None,
     teachers: bool,
     evidence: Evidence | None,
     intervals: bool,
@@ -100,7 +100,8 @@ def _table(
     """The table of all runs of one track on one dataset with one teacher."""
     runs, notes = _without_copies(runs)
     specs = [record.spec for _, record in runs]
-    ran = attacks & {attack for _, record in runs for attack in record.evaluation.attacks}
+    ran, lonely = _columns_of(_records(runs), attacks)
+    notes += lonely
     many = any(record.dataset.info.num_classes >= MANY_CLASSES for _, record in runs)
     metrics = ("average", "worst_10" if many else "worst_class", "nsd")
     order = [attack for attack in ATTACK_TITLES if attack in ran] + sorted(ran - set(ATTACK_TITLES))
@@ -135,6 +136,17 @@ def _table(
         warnings=warnings_about(members),
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _columns_of(records: Sequence[Record], chosen: set[str] | None) -> tuple[set[str], list[str]]:
+    """The attacks that get columns, and a note about those that only the teacher ran: they do, where somebody names them."""
+    everyone = {attack for record in records for attack in record.evaluation.attacks}
+    students = {attack for r in records if r.spec.kind == "student" for attack in r.evaluation.attacks} or everyone
+    if chosen is not None:
+        return everyone & chosen, []
+    names = ", ".join(sorted(everyone - students))
+    note = f"Only the teacher was attacked with {names}, which is left out (--attacks shows it)."
+    return students, [note] if names else []
 
 
 def _without_copies(runs: list[Run]) -> tuple[list[Run], list[str]]:
