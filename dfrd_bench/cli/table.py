@@ -20,7 +20,8 @@ Examples:
   dfrd-bench table results --suite conversion
   dfrd-bench table results --attacks autoattack --cost
   dfrd-bench table results --stages --attacks pgd20,autoattack
-  dfrd-bench table results --format latex --output table.tex
+  dfrd-bench table results --format latex --wide --metrics average,worst --caption "Digits." --output table.tex
+  dfrd-bench table results --columns clean_average,autoattack_average,autoattack_worst
   dfrd-bench table results --published ferd:table1
   dfrd-bench table results --tracks both
 """
@@ -33,6 +34,20 @@ Examples:
 )
 @click.option(
     "--attacks", metavar="A,B", help="Show only these attacks, e.g. clean,pgd20; by default all that were run."
+)
+@click.option("--metrics", metavar="M,N", help="Show only these: average, worst, nsd; by default all three.")
+@click.option(
+    "--columns", metavar="C,D", help="Show only these, each attack_metric, e.g. clean_average,autoattack_worst."
+)
+@click.option("--wide", is_flag=True, help="LaTeX: across both columns of a page (table*), else no wider than one.")
+@click.option("--caption", metavar="TEXT", help="LaTeX: the caption, as LaTeX; by default what the table is of.")
+@click.option("--label", metavar="NAME", help="LaTeX: the label, e.g. tab:digits.")
+@click.option(
+    "--notes",
+    type=click.Choice(["below", "caption", "none"]),
+    default="below",
+    show_default=True,
+    help="LaTeX: where what the numbers mean is said: below the table (threeparttable), in its caption, or nowhere.",
 )
 @click.option(
     "--suite", metavar="NAME", help="Show only the rows of a suite, of the package or a YAML file (see `suite`)."
@@ -65,6 +80,12 @@ def table(
     results: tuple[Path, ...],
     style: str,
     attacks: str | None,
+    metrics: str | None,
+    columns: str | None,
+    wide: bool,
+    caption: str | None,
+    label: str | None,
+    notes: Literal["below", "caption", "none"],
     suite: str | None,
     stages: bool,
     ci: bool,
@@ -80,7 +101,8 @@ def table(
     unless --tracks both ranks them with the others. Columns are average accuracy, worst-class accuracy (from
     100 classes on that of the worst 10%) and NSD under each attack. The best value of a group is bold; a dagger marks it
     and all that the test images cannot tell from it (docs/statistics.md); the best of the rest is underlined. A double dagger
-    marks rows that the gradient attacks flatter (docs/records.md). Several seeds become mean ± standard deviation. With
+    marks rows that the gradient attacks flatter (docs/records.md). Several seeds become mean ± standard deviation. As LaTeX, no
+    table is wider than a column (with --wide, than two), in type of at least 7 points; one that would be becomes several. With
     --published, a method's printed row and the difference (ours minus theirs) stand below ours, and the title says what makes
     them not comparable. With --suite, only the rows of one of the papers' tables are shown, whatever else lies below
     RESULTS_DIR.
@@ -96,11 +118,18 @@ def table(
     from dfrd_bench.reporting.found import believed, find_runs, runs_of_suite, with_shipped_teachers
     from dfrd_bench.reporting.tables.beside import beside, published_rows
     from dfrd_bench.reporting.tables.build import build_tables
+    from dfrd_bench.reporting.tables.choice import narrowed
     from dfrd_bench.reporting.tables.cost import with_cost
+    from dfrd_bench.reporting.tables.latex import Paper
     from dfrd_bench.reporting.tables.rendering import render
     from dfrd_bench.reporting.tables.stages import with_stages
     from dfrd_bench.runs.request import names
 
+    paper = Paper(wide, caption, label, notes)
+    if style != "latex" and paper != Paper():
+        raise DfrdBenchError("--wide, --caption, --label and --notes are for --format latex.")
+    if published is not None and (metrics or columns):
+        raise DfrdBenchError("--published shows the paper's columns: leave --metrics and --columns out.")
     chosen = None if attacks is None else names(attacks)
     printed = None if published is None else published_rows(published, chosen)
     rows = None if suite is None else load_suite(suite)
@@ -119,6 +148,8 @@ def table(
     )
     if not tables:
         raise DfrdBenchError("Only teachers were evaluated here, no student. Add --teacher to show them.")
+    kept = (None if metrics is None else names(metrics), None if columns is None else names(columns))
+    tables = [narrowed(result, *kept) for result in tables]
     if rows is not None:
         tables = [replace(result, subject=rows.title) for result in tables]
     if cost:
@@ -129,7 +160,7 @@ def table(
         for warning in (text for result in with_stages(tables) for text in result.warnings):
             click.echo(f"Warning: {warning}", err=True)
     if output is not None:
-        write_atomically(output, render(tables, style).encode())
+        write_atomically(output, render(tables, style, paper).encode())
         click.echo(f"Wrote {output}.")
     elif style == "terminal" and sys.stdout.isatty():
         from dfrd_bench.cli.printing import SafeConsole
@@ -137,6 +168,6 @@ def table(
 
         SafeConsole().print(renderable(tables))
     else:
-        say(render(tables, style))
+        say(render(tables, style, paper))
     if found.skipped:
         sys.exit(1)

@@ -14,8 +14,11 @@ from dfrd_bench.records.schema import PassesRecord, Record, TrainingRecord
 from dfrd_bench.reporting.tables.beside import beside, published_rows
 from dfrd_bench.reporting.tables.build import build_tables
 from dfrd_bench.reporting.tables.cost import costs_of, with_cost
+from dfrd_bench.reporting.tables.latex import Paper
 from dfrd_bench.reporting.tables.layout import ResultTable
 from dfrd_bench.reporting.tables.rendering import FORMATS, render
+
+WIDE = Paper(wide=True)
 
 PASSES = PassesRecord(
     teacher_forward=1200, teacher_backward=200, student_forward=9800, student_backward=9600, student_steps=80
@@ -103,7 +106,7 @@ def test_rows_from_another_device_are_named_because_seconds_do_not_compare() -> 
 @pytest.mark.parametrize("style", [style for style in FORMATS if style != "csv"])
 def test_the_cost_stands_below_the_papers_table_which_stays_as_it_was(style: str) -> None:
     tables = build_tables([("run", record) for record in (trained(), trained("zskt", passes=None))])
-    usual, text = render(tables, style), render([with_cost(table) for table in tables], style)
+    usual, text = render(tables, style, WIDE), render([with_cost(table) for table in tables], style, WIDE)
     assert text.startswith(usual.rstrip("\n"))
     below = text[len(usual.rstrip("\n")) :]
     at = [below.index(part) for part in ("Cost of training", "Teacher passes", "Student passes", "Peak GiB", "12.25")]
@@ -113,7 +116,7 @@ def test_the_cost_stands_below_the_papers_table_which_stays_as_it_was(style: str
 
 
 def test_latex_names_the_two_tables_apart() -> None:
-    labels = [line.strip() for line in render([shown(trained())], "latex").splitlines() if r"\label" in line]
+    labels = [line.strip() for line in render([shown(trained())], "latex", WIDE).splitlines() if r"\label" in line]
     assert labels == [r"\label{tab:digits-wrn-teacher}", r"\label{tab:digits-wrn-teacher-cost}"]
 
 

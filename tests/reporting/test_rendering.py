@@ -12,9 +12,11 @@ from rich.console import Console
 from table_records import make_record
 
 from dfrd_bench import DfrdBenchError
+from dfrd_bench.reporting.escaping import escape_latex
 from dfrd_bench.reporting.tables.build import build_tables
+from dfrd_bench.reporting.tables.latex import Paper
 from dfrd_bench.reporting.tables.layout import ResultTable
-from dfrd_bench.reporting.tables.rendering import FORMATS, escape_latex, render
+from dfrd_bench.reporting.tables.rendering import FORMATS, render
 from dfrd_bench.reporting.tables.terminal import renderable
 
 ATTACKS = ("clean", "fgsm", "pgd20", "cw", "autoattack")
@@ -47,7 +49,7 @@ def test_markdown_is_a_pipe_table_with_both_marks(tables: list[ResultTable]) -> 
 
 
 def test_latex_is_balanced_and_every_row_has_every_column(tables: list[ResultTable]) -> None:
-    text = render(tables, "latex")
+    text = render(tables, "latex", Paper(wide=True))
     body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
     bare = re.sub(r"\\[{}%&$#_]", "", body)
     assert bare.count("{") == bare.count("}")
@@ -59,16 +61,19 @@ def test_latex_is_balanced_and_every_row_has_every_column(tables: list[ResultTab
         else:
             assert depth.pop() == name
     assert not depth
-    (columns,) = re.findall(r"\\begin\{tabular\}\{(\w+)\}", body)
+    widths = [len(found) for found in re.findall(r"\\begin\{tabular\}\{(\w+)\}", body)]
+    assert sum(width - 2 for width in widths) == 15  # in as many tables as it takes
     rows = [line for line in bare.splitlines() if line.endswith(r"\\")]
-    assert len(rows) == 2 + 6
-    for row in rows:
+    each = 2 + 2 + 6 + 2  # head, students, methods, and what stands below the numbers of those with two seeds
+    assert len(rows) == each * len(widths)
+    for number, row in enumerate(rows):
         spans = [re.search(r"\\multicolumn\{(\d+)\}", cell) for cell in row.split("&")]
-        assert sum(int(span[1]) if span else 1 for span in spans) == len(columns) == 18
+        assert sum(int(span[1]) if span else 1 for span in spans) == widths[number // each]
     assert r"CW$_\infty$" in body
-    assert r"\textbf{55.00 $\pm$ 7.07}" in body
+    assert r"\textbf{55.00}" in body
+    assert r"$\pm$7.07" in body
     assert r"\underline{45.00}" in body
-    assert r"\multirow{3}{*}{mobilenet\_v2}" in body
+    assert r"{l}{\emph{mobilenet\_v2}} \\" in body
     assert body.isascii()
 
 
@@ -82,7 +87,8 @@ def test_latex_escapes_every_special_character() -> None:
 def test_a_nasty_name_breaks_no_format(style: str) -> None:
     records = [make_record({"pgd20": (v, v, v)}, method=m, student=NASTY) for v, m in ((0.5, NASTY), (0.4, "x"))]
     plain = [make_record({"pgd20": (v, v, v)}, method=m, student="s") for v, m in ((0.5, "y"), (0.4, "x"))]
-    text, usual = (render(build_tables([("run", r) for r in part]), style) for part in (records, plain))
+    wide = Paper(wide=True)
+    text, usual = (render(build_tables([("run", r) for r in part]), style, wide) for part in (records, plain))
     if style == "csv":
         assert list(pd.read_csv(io.StringIO(text))["method"]) == [NASTY, "x"]
         return

@@ -63,8 +63,8 @@ def test_other_formats_have_the_same_table(results: Path, style: str) -> None:
 
 def test_every_attack_has_as_many_columns_as_stages_and_latex_a_label_for_each(tmp_path: Path) -> None:
     write_record(tmp_path, make_record(NUMBERS, stages={"autoattack": STANDARD, "autoattack-fast": FAST}))
-    out = shown(tmp_path, "latex", "--stages")
-    assert re.findall(r"\\begin\{tabular\}\{(\w+)\}", out) == ["ll" + "c" * n for n in (9, 4, 5)]
+    out = shown(tmp_path, "latex", "--stages", "--wide")
+    assert re.findall(r"\\begin\{tabular\}\{(\w+)\}", out) == ["l" + "c" * n for n in (9, 4, 5)]
     labels = re.findall(r"\\label\{(.*?)\}", out)
     assert len(labels) == len(set(labels)) == 3
 
@@ -94,5 +94,5 @@ def test_records_without_any_say_so(tmp_path: Path) -> None:
 
 def test_a_mark_on_a_row_is_explained_below_this_table_too(tmp_path: Path) -> None:
     write_record(tmp_path, make_record(NUMBERS, stages={"autoattack": {"fab-t": 0.55, "square": 0.5}}))
-    out = shown(tmp_path, "latex", "--stages")
+    out = shown(tmp_path, "latex", "--stages", "--wide")
     assert out.count(r"FERD$^\ddagger$ &") == out.count(r"(FERD: Square alone 5.00 \%)") == 2

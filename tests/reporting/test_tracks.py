@@ -13,6 +13,7 @@ from table_records import make_record, write_record
 
 from dfrd_bench.records.schema import NO_TEACHER, Record
 from dfrd_bench.reporting.tables.build import build_tables
+from dfrd_bench.reporting.tables.latex import Paper
 from dfrd_bench.reporting.tables.layout import ResultTable
 from dfrd_bench.reporting.tables.rendering import FORMATS, render
 
@@ -109,7 +110,7 @@ def test_a_data_free_csv_has_the_columns_it_had_and_one_with_data_one_more() -> 
 
 
 def test_tables_of_latex_have_names_of_their_own() -> None:
-    text = render(tables(RSLAD, FERD), "latex")
+    text = render(tables(RSLAD, FERD), "latex", Paper(wide=True))
     assert r"\label{tab:digits-t}" in text
     assert r"\label{tab:digits-t-with-data}" in text
 

@@ -21,6 +21,11 @@ WORST = {
     "worst_class": "Worst: accuracy of the worst class (%)",
     "worst_10": "Worst-10%: mean accuracy of the worst tenth of the classes (%)",
 }
+MEANINGS = {
+    "average": "Avg.: accuracy (%)",
+    **WORST,
+    "nsd": "NSD: standard deviation of the per-class accuracies over their mean; lower is fairer",
+}
 CONVERTED = "+RSLAD: converted to robust distillation (FERD, A.8); without it: the DFKD method as it was."
 OWN_IMAGES = (
     "The images of {name} are the user's own copy, digest {digest}: these numbers are comparable with those measured on "
@@ -63,8 +68,7 @@ def legend(table: ResultTable, records: Sequence[Record]) -> tuple[str, ...]:
         f"Dataset {table.dataset}: {classes} classes, {each(lambda r: r.dataset.test_images)} test images. "
         f"Threat model: {each(lambda r: threat_text(r.spec.threat))}. "
         f"{teacher}",
-        f"Avg.: accuracy (%). {'. '.join(WORST[metric] for metric in metrics if metric in WORST)}. "
-        "NSD: standard deviation of the per-class accuracies over their mean; lower is fairer.",
+        " ".join(f"{MEANINGS[metric]}." for metric in MEANINGS if metric in metrics),
     ]
     about += filter(None, [ABOUT[table.track]])
     about.extend(dict.fromkeys(text for record in records for text in _about_images(record)))

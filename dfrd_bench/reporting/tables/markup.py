@@ -21,8 +21,15 @@ class Markup:
 
     def cell(self, row: Row, column: Column) -> str:
         """A cell's mean and its uncertainty, with its mark."""
+        return self._marked(row, column, row.uncertainty(column))
+
+    def value(self, row: Row, column: Column) -> str:
+        """A cell's mean alone, with its mark."""
+        return self._marked(row, column, "")
+
+    def _marked(self, row: Row, column: Column, behind: str) -> str:
         cell = row.cells[column]
-        text = self.escape(cell.text + row.uncertainty(column))
+        text = self.escape(cell.text + behind)
         styles = {"best": self.best, "tied": self.best + self.escape(TIED), "second": self.second, None: "{}"}
         return styles[cell.mark].replace("{}", text)
 

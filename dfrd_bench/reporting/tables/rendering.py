@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from dfrd_bench.errors import unknown_name
 from dfrd_bench.reporting.escaping import cell as cell_of
-from dfrd_bench.reporting.escaping import escape_html, escape_latex, escape_markdown, printable
+from dfrd_bench.reporting.escaping import escape_html, escape_markdown
+from dfrd_bench.reporting.tables.choice import by_attack
+from dfrd_bench.reporting.tables.latex import Paper, to_latex
 from dfrd_bench.reporting.tables.layout import (
     ATTACK_TITLES,
     METRIC_TITLES,
@@ -16,16 +17,17 @@ from dfrd_bench.reporting.tables.layout import (
     ResultTable,
     attack_title,
 )
-from dfrd_bench.reporting.tables.markup import HTML, LATEX, MARKDOWN, label_cells, labels
+from dfrd_bench.reporting.tables.markup import HTML, MARKDOWN, label_cells, labels
 from dfrd_bench.reporting.tables.stages import with_stages
 from dfrd_bench.reporting.tables.terminal import plain_text
 
 
-def render(tables: Sequence[ResultTable], style: str) -> str:
+def render(tables: Sequence[ResultTable], style: str, paper: Paper | None = None) -> str:
     """Tables as text that ends in a newline.
 
     Args:
         tables: from `build_tables`.
+        paper: of LaTeX, how the tables are to stand there.
         style: one of `FORMATS`; "terminal" gives plain text (see `dfrd_bench.reporting.tables.terminal` for colours).
 
     Raises:
@@ -33,7 +35,7 @@ def render(tables: Sequence[ResultTable], style: str) -> str:
     """
     if style not in FORMATS:
         raise unknown_name("table format", style, FORMATS)
-    return FORMATS[style](tables)
+    return to_latex(tables, paper) if style == "latex" else FORMATS[style](tables)
 
 
 def to_markdown(tables: Sequence[ResultTable]) -> str:
@@ -55,54 +57,14 @@ def to_markdown(tables: Sequence[ResultTable]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def to_latex(tables: Sequence[ResultTable]) -> str:
-    """One booktabs `table` environment per table, ready to be input by a document."""
-    parts = [r"% Needs \usepackage{booktabs}, \usepackage{multirow} and \usepackage{graphicx} in the preamble."]
-    for table in with_stages(tables):
-        first, per = len(labels(table)) + 1, _per_attack(table)
-        rules = [rf"\cmidrule(lr){{{at}-{at + per - 1}}}" for at in range(first, first + len(table.columns), per)]
-        tops = [rf"\multirow{{2}}{{*}}{{{label}}}" for label in labels(table)]
-        tops += [rf"\multicolumn{{{per}}}{{c}}{{{escape_latex(attack_title(a))}}}" for a in table.attacks]
-        titles = [""] * len(labels(table)) + [escape_latex(column.title) for column in table.columns]
-        caption = " ".join([f"{escape_latex(table.title)}.", *LATEX.caption(table)])
-        part = f"-{table.attacks[0]}-stages" if table.columns[0].stage else f" {table.part}".rstrip()
-        track = "" if table.track == "data-free" else f" {table.track}"
-        name = re.sub(r"[^a-z0-9]+", "-", f"{table.dataset}-{table.teacher}{track}{part}".lower())
-        body = []
-        for group in table.groups:
-            body.append(r"\midrule")
-            student = rf"\multirow{{{len(group.rows)}}}{{*}}{{{escape_latex(group.student)}}}"
-            for number, row in enumerate(group.rows):
-                _, *names = label_cells(table, group.student, row)
-                numbers = [LATEX.cell(row, column) for column in table.columns]
-                body.append(_latex_row(["" if number else student, *map(escape_latex, names), *numbers]))
-        parts += [
-            *(f"% Note. {printable(note)}" for note in table.notes),
-            r"\begin{table}[t]",
-            r"  \centering",
-            rf"  \caption{{{caption}}}",
-            rf"  \label{{tab:{name}}}",
-            r"  \resizebox{\linewidth}{!}{%",
-            rf"  \begin{{tabular}}{{ll{'c' * (len(labels(table)) - 2 + len(table.columns))}}}",
-            r"    \toprule",
-            f"    {_latex_row(tops)}",
-            f"    {''.join(rules)}",
-            f"    {_latex_row(titles)}",
-            *(f"    {line}" for line in body),
-            r"    \bottomrule",
-            r"  \end{tabular}}",
-            r"\end{table}",
-        ]
-    return "\n".join(parts) + "\n"
-
-
 def to_html(tables: Sequence[ResultTable]) -> str:
     """One `<figure>` per table, with its caption."""
     parts = []
     for table in with_stages(tables):
         tops = "".join(f'<th rowspan="2">{label}</th>' for label in labels(table))
         tops += "".join(
-            f'<th colspan="{_per_attack(table)}">{escape_html(attack_title(a))}</th>' for a in table.attacks
+            f'<th colspan="{count}">{escape_html(attack_title(attack))}</th>'
+            for attack, count in by_attack(table.columns)
         )
         titles = "".join(f"<th>{escape_html(column.title)}</th>" for column in table.columns)
         parts += ["<figure>", "<table>", f"<caption>{escape_html(table.title)}</caption>"]
@@ -171,11 +133,3 @@ FORMATS: dict[str, Callable[[Sequence[ResultTable]], str]] = {
 
 def _attack(column: Column) -> str:
     return escape_markdown(attack_title(column.attack))
-
-
-def _per_attack(table: ResultTable) -> int:
-    return len(table.columns) // len(table.attacks)
-
-
-def _latex_row(cells: Sequence[str]) -> str:
-    return " & ".join(cells) + r" \\"
