@@ -25,7 +25,7 @@ COMMANDS = {
     "suite": ("suite", "Make all the runs behind one of the papers' tables."),
     "merge": ("merge", "Bring the results of several folders, or machines, into one."),
     "table": ("table", "Print recorded runs as the papers' table."),
-    "compare": ("compare", "Compare two runs image by image: which differences are more than chance."),
+    "compare": ("compare", "Compare runs or methods: which differences are more than chance."),
     "verify": ("verify", "Recompute a record's numbers from its predictions, or from its weights."),
     "audit": ("audit", "Find numbers, recorded or published, that cannot be or do not fit together."),
     "evaluate": ("evaluate", "Evaluate a run, a teacher or a weights file, adding what is missing."),

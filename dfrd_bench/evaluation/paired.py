@@ -102,6 +102,13 @@ class PairedBootstrap(Generic[Key]):
         """The 95% percentile interval of that value; None where most resamples leave the metric undefined."""
         return percentile_interval(self._draws[metric][:, self._place[key]])
 
+    def variance(self, first: Key, second: Key, metric: str) -> float:
+        """How much first minus second varies with the images; NaN where no two resamples have both."""
+        draws = self._draws[metric]
+        differences = draws[:, self._place[first]] - draws[:, self._place[second]]
+        defined = differences[~np.isnan(differences)]
+        return float(defined.var(ddof=1)) if len(defined) > 1 else float("nan")
+
     def difference(self, first: Key, second: Key, metric: str) -> Difference:
         """First minus second, on the same images in every resample."""
         a, b = self._place[first], self._place[second]

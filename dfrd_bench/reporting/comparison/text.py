@@ -54,15 +54,16 @@ def _cells(line: Line) -> tuple[str, ...]:
         column.title,
         UNDEFINED if line.a is None else column.show(line.a),
         UNDEFINED if line.b is None else column.show(line.b),
-        UNDEFINED if difference.value is None else _signed(column, difference.value),
-        UNDEFINED if interval is None else f"[{', '.join(_signed(column, bound) for bound in interval)}]",
+        UNDEFINED if difference.value is None else signed(column, difference.value),
+        UNDEFINED if interval is None else f"[{', '.join(signed(column, bound) for bound in interval)}]",
         _p(difference.p),
         "**" if line.significant_after_holm else "*" if line.significant else "",
         "" if line.mcnemar is None else _p(line.mcnemar),
     )
 
 
-def _signed(column: Column, value: float) -> str:
+def signed(column: Column, value: float) -> str:
+    """A difference as a column shows its values, with its sign; zero has none."""
     text = column.show(value)
     if not float(text):
         return text.removeprefix("-")
