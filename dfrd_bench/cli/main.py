@@ -37,6 +37,7 @@ COMMANDS = {
     "teacher": ("teacher", "Train a robust teacher."),
     "bench": ("bench", "Measure how quick methods, attacks and commands are, beside a plain recipe."),
     "doctor": ("doctor", "Check what dfrd-bench needs here, and say how to mend it."),
+    "check": ("check", "Check that a method keeps the contract, and say what to do where it does not."),
     "new-method": ("new_method", "Write a package with a new method in it, ready to install."),
 }
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from dfrd_bench.method import Method, MethodConfig, Reference
 from dfrd_bench.problem import Problem, Sees, TrainingProblem
+from dfrd_bench.testing.advice import advised
 from dfrd_bench.testing.toys import problem_for
 from dfrd_bench.testing.untouched import condition, difference, global_state, globals_put_back, other_randomness
 
@@ -63,10 +64,17 @@ def check_method(method: type[Method], *, config: Mapping[str, Any] | None = Non
         config: hyper-parameters for the check beside the tiny budget, e.g. the steps of a loop that only this method has.
 
     Raises:
-        AssertionError: the first rule that is broken, and what to do about it.
+        AssertionError: the first rule that is broken, and what to do about it, with a line of example.
         ValueError: the budget has fewer than 2 epochs, so that no stop can be checked.
     """
-    name = method.__name__
+    try:
+        _check(method, config)
+    except AssertionError as error:
+        raise AssertionError(advised(str(error))) from error.__cause__
+
+
+def _check(method: type[Method], config: Mapping[str, Any] | None) -> None:
+    name = getattr(method, "__name__", repr(method))
     _check_declaration(method)
     with _explained(name, "building its Config at a tiny budget"):
         settings = tiny_config(method, config)

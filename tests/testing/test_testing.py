@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import random
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from pydantic import ConfigDict
 from torch import Tensor
@@ -15,7 +17,9 @@ from torch.nn import functional as F
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.method import Method, MethodConfig, Reference, param
 from dfrd_bench.problem import Problem, TrainingProblem
+from dfrd_bench.registry import METHODS
 from dfrd_bench.testing import check_method, toy_problem, toy_training_problem
+from dfrd_bench.testing.advice import ADVICE
 from dfrd_bench.testing.untouched import condition, difference, global_state
 
 
@@ -445,8 +449,9 @@ BROKEN = {
 @pytest.mark.parametrize(("method", "message"), BROKEN.items(), ids=lambda value: getattr(value, "__name__", ""))
 def test_each_broken_rule_is_named(method: type[Method], message: str) -> None:
     before = global_state()
-    with pytest.raises(AssertionError, match=rf"^{method.__name__}\b.*{message}"):
+    with pytest.raises(AssertionError, match=rf"^{method.__name__}\b.*{message}") as caught:
         check_method(method, config={"epochs": 2})
+    assert "\nFor example: " in str(caught.value)
     assert difference(before, global_state()) is None
 
 
@@ -497,3 +502,30 @@ class TestToyProblem:
         assert not problem.teacher.training
         assert not any(p.requires_grad for p in problem.teacher.parameters())
         assert logits.std(dim=0).min() > 0.01
+
+
+@pytest.mark.parametrize("example", [example for _, example in ADVICE])
+def test_every_line_of_example_is_python(example: str) -> None:
+    inside = f"def f():\n    {example}"
+    ast.parse(inside)
+
+
+def test_the_line_of_example_is_of_the_rule_that_is_broken() -> None:
+    with pytest.raises(AssertionError, match=r"\nFor example: noise = torch\.randn\(n, generator=self\.rng\)$"):
+        check_method(DrawsGlobally, config={"epochs": 2})
+    with pytest.raises(AssertionError, match=r"\nFor example: return images\.clamp\(0, 1\)$"):
+        check_method(SamplesBeyondOne, config={"epochs": 2})
+
+
+def test_the_command_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = tiny.command("check", "noise")
+    assert (kept.code, kept.err) == (0, "")
+    assert "noise keeps the contract" in kept.out
+    monkeypatch.setattr(METHODS, "get", lambda _name: SamplesBeyondOne)
+    broken = tiny.command("check", "mine")
+    assert (broken.code, broken.out) == (1, "")
+    assert broken.err.startswith("mine breaks the contract: SamplesBeyondOne.sample: pixels must be in [0, 1]")
+    assert broken.err.endswith("For example: return images.clamp(0, 1)\n")
+    assert tiny.command("check", "mine", "--set", "epochs=1").err == (
+        "Error: check_method needs at least 2 epochs, not 1\n"
+    )

@@ -1,0 +1,40 @@
+"""`dfrd-bench check`: does a method keep the contract?"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from dfrd_bench.cli import options
+from dfrd_bench.errors import DfrdBenchError
+
+EPILOG = """
+\b
+Examples:
+  dfrd-bench check ferd
+  dfrd-bench check my-method --set inner_steps=2
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("method")
+@options.settings("A hyper-parameter beside the check's tiny budget, e.g. a loop's steps; several times.")
+def check(method: str, settings: tuple[str, ...]) -> None:
+    """Check that METHOD keeps the contract, on toy problems: some seconds on a CPU, no dataset and no teacher needed.
+
+    The same as `dfrd_bench.testing.check_method` in a test. A rule that is broken is named, with what to do and a line of
+    example; the exit code is 1 then.
+    """
+    from dfrd_bench.registry import METHODS
+    from dfrd_bench.testing import check_method
+
+    found = METHODS.get(method)
+    try:
+        check_method(found, config=options.parse_settings(settings))
+    except AssertionError as error:
+        click.echo(f"{method} breaks the contract: {error}", err=True)
+        sys.exit(1)
+    except ValueError as error:
+        raise DfrdBenchError(str(error)) from error
+    click.echo(f"{method} keeps the contract (docs/adding-a-method.md).")
