@@ -63,7 +63,10 @@ class TestCommitted:
         beside_weights = teacher_folder(RESULTS / "teachers" / spec.teacher.name.removeprefix("checkpoint:"))
         assert folder in (
             spec.folder(RESULTS),
-            *(spec.folder(RESULTS / part) for part in ("cifar10-jpeg", "corrections", "superseded", "superseded/cifar10-jpeg")),
+            *(
+                spec.folder(RESULTS / part)
+                for part in ("cifar10-jpeg", "corrections", "superseded", "superseded/cifar10-jpeg")
+            ),
             beside_weights,
         )
 

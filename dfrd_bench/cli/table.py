@@ -115,7 +115,13 @@ def table(
     from dfrd_bench.records.files import write_atomically
     from dfrd_bench.records.suites import load_suite
     from dfrd_bench.reporting.evidence import predictions_beside_records
-    from dfrd_bench.reporting.found import believed, find_runs, runs_of_suite, with_shipped_teachers
+    from dfrd_bench.reporting.found import (
+        believed,
+        find_runs,
+        runs_of_suite,
+        with_shipped_teachers,
+        with_trained_teachers,
+    )
     from dfrd_bench.reporting.tables.beside import beside, published_rows
     from dfrd_bench.reporting.tables.build import build_tables
     from dfrd_bench.reporting.tables.choice import narrowed
@@ -135,7 +141,7 @@ def table(
     rows = None if suite is None else load_suite(suite)
     found = usable(believed(find_runs(results)))
     runs = found.runs if rows is None else runs_of_suite(found.runs, rows)
-    runs = with_shipped_teachers(runs) if teacher else runs
+    runs = with_shipped_teachers(with_trained_teachers(runs, results)) if teacher else runs
     needed = ci or style != "csv"  # which has no marks
     tables = build_tables(
         runs,

@@ -12,10 +12,12 @@ from pydantic import ValidationError
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.contradictions import contradictions, disbelieved
 from dfrd_bench.records.schema import Record
-from dfrd_bench.records.store import find_records
+from dfrd_bench.records.store import RECORD_FILE, find_records, load_record, teacher_folder
 from dfrd_bench.records.suites import Suite
 from dfrd_bench.reporting.evidence import Run
 
+TEACHERS = "teachers"
+DEPTH = 3  # folders above the one that is given: of results/dataset/teacher, results itself
 SHIPPED = "shipped with dfrd-bench"
 WHAT_TO_DO = "Give the folder that your runs were written to."
 
@@ -93,6 +95,38 @@ def with_shipped_teachers(runs: Sequence[Run]) -> list[Run]:
         if record is not None and (record.spec.kind, record.spec.dataset) == ("teacher", dataset):
             complete.append((SHIPPED, record))
     return complete
+
+
+def with_trained_teachers(runs: Sequence[Run], folders: Iterable[Path]) -> list[Run]:
+    """The runs, and the records of teachers that were trained here and lie outside the folders, beside their weights.
+
+    Looked for in `teachers` below each folder and below those that hold it, which is where `teacher train` puts them. It is the
+    teacher's if it is called the same and speaks of the same weights (sha256) and images; one that cannot be read is no one's.
+    """
+    have = {_teacher_of(record) for _, record in runs if record.spec.kind == "teacher"}
+    wanted = {_teacher_of(record): record for _, record in runs if _teacher_of(record) not in have}
+    above = [place / TEACHERS for folder in folders for place in (folder, *folder.resolve().parents[:DEPTH])]
+    complete = list(runs)
+    for run in wanted.values():
+        kind, _, file = run.spec.teacher.name.partition(":")
+        places = [teacher_folder(place / Path(file).name) for place in above] if kind == "checkpoint" and file else []
+        if found := next(filter(None, (_record_of_teacher(place, run) for place in places)), None):
+            complete.append(found)
+    return complete
+
+
+def _record_of_teacher(folder: Path, run: Record) -> Run | None:
+    """The record in a folder, if it is believed and is that of a run's teacher, tested on the same images."""
+    if not (folder / RECORD_FILE).is_file():
+        return None
+    try:
+        record = load_record(folder)
+    except DfrdBenchError:
+        return None
+    same = (record.spec.kind, _teacher_of(record)) == ("teacher", _teacher_of(run))
+    same = same and record.weights_sha256 == run.spec.teacher.sha256
+    same = same and record.dataset.test_digest == run.dataset.test_digest
+    return (str(folder), record) if same and not contradictions(folder, record) else None
 
 
 def _teacher_of(record: Record) -> tuple[str, str]:

@@ -345,3 +345,37 @@ def test_a_training_that_diverges_is_stopped_and_leaves_no_weights() -> None:
         outcome.err,
     )
     assert not WEIGHTS.exists()
+
+
+class TestItsRowInATable:
+    """Of a teacher that was trained here, whose record lies in results/teachers and not below the folder that is asked about."""
+
+    RUN = (
+        *("run", "--method", "zskt", "--epochs", "1", "--set", "batch_size=8", "--set", "distillation_steps=1"),
+        *("--set", "attack_steps=1", "--attacks", "clean,fgsm", "--teacher", f"checkpoint:{WEIGHTS}"),
+        *("--teacher-arch", "wrn-10-1", "--quiet"),
+    )
+
+    def table(self, *folders: str) -> str:
+        shown = tiny.command("table", *folders, "--teacher", "--format", "markdown")
+        assert shown.code == 0, shown.err
+        return shown.out
+
+    @pytest.mark.usefixtures("trained")
+    def test_is_found_beside_its_weights(self) -> None:
+        assert tiny.command(*self.RUN).code == 0
+        average = 100 * load_record(RECORD).evaluation.attacks["fgsm"].average
+        (row,) = (line for line in self.table("results/digits").splitlines() if "Teacher (wrn-10-1)" in line)
+        assert f" {average:.2f} " in row
+        assert "No record of teacher" not in self.table("results/digits")
+        assert self.table("results").count("Teacher (wrn-10-1)") == 1
+
+    @pytest.mark.usefixtures("trained")
+    def test_is_not_taken_from_one_of_other_weights_and_the_command_is_said(self) -> None:
+        assert tiny.command(*self.RUN).code == 0
+        content = json.loads((RECORD / "record.json").read_text())
+        content["weights_sha256"] = "0" * 64
+        (RECORD / "record.json").write_text(json.dumps(content))
+        shown = self.table("results/digits").replace("\\", "")
+        assert "Teacher (wrn-10-1)" not in shown
+        assert f"`dfrd-bench table RESULTS PATH/{RECORD.name} --teacher` shows it" in shown

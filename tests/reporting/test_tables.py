@@ -299,7 +299,9 @@ def test_a_teacher_row_with_other_weights_is_named() -> None:
 
 def test_warnings_inside_records_are_pointed_at() -> None:
     table = only(make_record(pgd(0.5), warnings=("autoattack: zero gradients",)), make_record(pgd(0.5), method="zskt"))
-    assert table.warnings == ("Runs of these rows carry warnings of their own, see record.json: FERD on wrn-10-1.",)
+    assert table.warnings == (
+        "Runs of these rows carry warnings of their own, which dfrd-bench show RUN prints: FERD on wrn-10-1.",
+    )
 
 
 def test_the_legend_says_on_what_against_what_and_from_whom() -> None:

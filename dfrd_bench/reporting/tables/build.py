@@ -17,6 +17,7 @@ from dfrd_bench.reporting.tables.comparability import (
     legend,
     settings_of,
     teacher_options,
+    trained_here,
     warnings_about,
 )
 from dfrd_bench.reporting.tables.flattered import why_flattered
@@ -126,7 +127,7 @@ def _table(
     taught = next((record for _, record in runs if record.spec.teacher.name == teacher != NO_TEACHER.name), None)
     if teachers and not teacher_runs and taught:
         command = f"`dfrd-bench evaluate {teacher_options(taught)} {dataset_options(taught)}`"
-        notes.append(f"No record of teacher {teacher}: {command} makes it.")
+        notes.append(f"No record of teacher {teacher}: {command} makes it{trained_here(taught)}.")
     if stages and not after:
         notes.append(NONE_RECORDED)
     table = ResultTable(specs[0].dataset, teacher, columns, tuple(groups), tested=tested, stages=after, track=track)

@@ -117,6 +117,15 @@ def teacher_options(record: Record) -> str:
     return f"--teacher checkpoint:PATH --teacher-arch {teacher.architecture}"
 
 
+def trained_here(record: Record) -> str:
+    """What else a user can do who trained a record's teacher: name the folder of its record, which lies beside the weights."""
+    kind, _, file = record.spec.teacher.name.partition(":")
+    folder = f"{file.removesuffix('.safetensors')}.record"
+    return f"; if it was trained here, `dfrd-bench table RESULTS PATH/{folder} --teacher` shows it" * (
+        kind == "checkpoint"
+    )
+
+
 def warnings_about(members: Iterable[Member]) -> tuple[str, ...]:
     """One sentence for each thing that rows must share and do not, and one for the runs' own warnings."""
     members = list(members)
@@ -146,7 +155,9 @@ def warnings_about(members: Iterable[Member]) -> tuple[str, ...]:
             sentences.append(f"Superseded, {why}: {', '.join(old)}.")
     flagged = dict.fromkeys(label for label, records in members if any(record.warnings for record in records))
     if flagged:
-        sentences.append(f"Runs of these rows carry warnings of their own, see record.json: {', '.join(flagged)}.")
+        sentences.append(
+            f"Runs of these rows carry warnings of their own, which dfrd-bench show RUN prints: {', '.join(flagged)}."
+        )
     return tuple(sentences)
 
 
