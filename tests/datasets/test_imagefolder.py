@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -284,7 +285,7 @@ class TestCommands:
         words = (*TRAIN, "--dataset", f"imagefolder:{birds}", "--attacks", "clean", "--quiet")
 
         def stop(*_: object, **__: object) -> None:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
         with monkeypatch.context() as patch:
             patch.setattr("dfrd_bench.runs.measurement.measure", stop)
