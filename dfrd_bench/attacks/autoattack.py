@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
@@ -25,6 +25,7 @@ from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import ThreatModel
 
 STANDARD_TARGETS = 9  # target classes of APGD-T and FAB-T; all other classes where there are fewer
+TARGETED = "apgd-t"
 DLR_CLASSES = 4  # the targeted DLR loss of APGD-T looks at the four largest logits
 log = logging.getLogger(__name__)
 EXAMPLE = 32  # images on which a surrogate must agree with its network
@@ -56,6 +57,11 @@ class AutoAttack:
         library = f"pyautoattack {metadata.version('pyautoattack')}"
         version = {"version": "shortened", "search": SEARCH} if self.fast else {"version": "standard"}
         return {"norm": threat.norm, "eps": threat.eps, "library": library, **version}
+
+    def as_run(self, parameters: Mapping[str, Any], stages: Collection[str]) -> dict[str, Any]:
+        """These parameters as a record stores them of an evaluation that had these stages: a version is named for what ran."""
+        left_out = f" without {TARGETED}" if stages and TARGETED not in stages else ""
+        return {**parameters, "version": f"{parameters['version']}{left_out}"}
 
     def __call__(
         self, model: nn.Module, x: Tensor, y: Tensor, *, threat: ThreatModel, indices: Tensor, seed: int
@@ -139,7 +145,7 @@ class AutoAttack:
             if kept is None:
                 with library_warnings(state.note):
                     _check_defence(model, images, device, fitting)
-            if "apgd-t" not in [stage.name for stage in campaign.stages]:
+            if TARGETED not in [stage.name for stage in campaign.stages]:
                 state.note(
                     f"APGD-T needs {DLR_CLASSES} classes or more and was left out: this is not the standard version"
                 )
@@ -204,7 +210,7 @@ def _standard_stages(library: Any) -> list[Stage]:
         Stage("fab-t", fab.perturb, targets * (2 * fab.n_iter + 2)),
         Stage("square", square.perturb, square.n_queries + 2),
     ]
-    return [stage for stage in stages if stage.name != "apgd-t" or targets >= DLR_CLASSES - 1]
+    return [stage for stage in stages if stage.name != TARGETED or targets >= DLR_CLASSES - 1]
 
 
 def _shortened_stages(library: Any, surrogate: Surrogate, model: nn.Module) -> list[Stage]:

@@ -190,9 +190,10 @@ def evaluate_model(
                 )
             notes += done.notes
             predictions[name] = done.predicted
-            results[name] = attack_record(
-                labels, done.predicted, num_classes, attack.parameters(threat), done.seconds, done.stages
-            )
+            parameters = attack.parameters(threat)
+            if hasattr(attack, "as_run"):
+                parameters = attack.as_run(parameters, done.stages or {})
+            results[name] = attack_record(labels, done.predicted, num_classes, parameters, done.seconds, done.stages)
     finally:
         model.train(was_training)
     record = evaluation_record(labels, predictions, results, seed)

@@ -169,6 +169,19 @@ def test_record_names_version_and_library() -> None:
     assert re.fullmatch(r"pyautoattack \d+\.\d+\.\d+", stated["library"])
 
 
+@pytest.mark.parametrize(("classes", "version"), [(3, "standard without apgd-t"), (4, "standard")])
+def test_a_record_calls_by_its_name_what_ran(classes: int, version: str) -> None:
+    model = tiny.SmallConv(num_classes=classes).eval().requires_grad_(False)
+    x = tiny.random_images(6)
+    images = LabelledImages(x, tiny.own_labels(model, x))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AttackWarning)
+        record, _, _ = evaluate_model(
+            model, images, num_classes=classes, threat=THREAT, attacks=["autoattack"], device=tiny.CPU
+        )
+    assert record.attacks["autoattack"].parameters["version"] == version
+
+
 def survivors(model: nn.Module, images: LabelledImages, attack: AutoAttack = autoattack, **more: Any) -> Tensor:
     """Which images stand, and progress and states go where `more` says."""
     settings: dict[str, Any] = {"threat": THREAT, "device": tiny.CPU, "seed": 4, "batch_size": 25, **more}
