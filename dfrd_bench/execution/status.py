@@ -19,8 +19,8 @@ from dfrd_bench.records.presence import at_work, is_alive
 from dfrd_bench.records.reading import MIB, brief, read_file
 from dfrd_bench.records.schema import ExperimentSpec
 from dfrd_bench.records.store import RECORD_FILE, load_record
+from dfrd_bench.runs.checkpoint import HISTORY_FILE, State
 from dfrd_bench.runs.checkpoint import LARGEST as LARGEST_HISTORY
-from dfrd_bench.runs.checkpoint import State
 from dfrd_bench.runs.failures import ERROR_LOG
 from dfrd_bench.runs.identity import Identity, identity_of
 from dfrd_bench.runs.request import Request
@@ -28,7 +28,6 @@ from dfrd_bench.runs.request import Request
 Stage = Literal["done", "running", "stopped", "failed", "missing"]
 STAGES: tuple[Stage, ...] = ("done", "running", "stopped", "failed", "missing")
 RECENT = 5  # epochs whose median is the speed
-HISTORY_FILE = "history.jsonl"
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dfrd_bench.method import Stateful
 
 log = logging.getLogger(__name__)
+HISTORY_FILE = "history.jsonl"  # in the folder of a run: a line of numbers per epoch
 LARGEST = 256 * MIB  # bytes of a history
 LARGEST_STATE = MIB
 

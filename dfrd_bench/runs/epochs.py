@@ -15,7 +15,7 @@ from dfrd_bench.errors import DfrdBenchError, out_of_memory
 from dfrd_bench.method import Progress, Stateful
 from dfrd_bench.observer import Observer, OnStep
 from dfrd_bench.records.schema import TrainingRecord
-from dfrd_bench.runs.checkpoint import Checkpoint, History
+from dfrd_bench.runs.checkpoint import HISTORY_FILE, Checkpoint, History
 from dfrd_bench.runs.environment import peak_memory
 from dfrd_bench.runs.passes import Passes
 
@@ -90,7 +90,7 @@ def train_epochs(
         torch.cuda.reset_peak_memory_stats(device)
     passes = Passes(networks)
     trainee.progress = watched = LastStage(passes.watching(observer.on_step))
-    checkpoint, history = Checkpoint(folder / CHECKPOINT_FOLDER, images), History(folder / "history.jsonl")
+    checkpoint, history = Checkpoint(folder / CHECKPOINT_FOLDER, images), History(folder / HISTORY_FILE)
     done, seconds, peak = checkpoint.restore(trainee, device, passes, history)
     lines = history.truncate(done)
     observer.on_start(folder, epochs, done)

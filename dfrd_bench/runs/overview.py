@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.records.alone import LENGTH, LOCK_FILE, SILENCE
+from dfrd_bench.records.presence import at_work
 from dfrd_bench.records.reading import read_text
 from dfrd_bench.records.schema import Record
 from dfrd_bench.records.store import RECORD_FILE, UNFINISHED_FOLDER, load_record
 from dfrd_bench.records.tree import find_files
-from dfrd_bench.runs.checkpoint import LARGEST, State
+from dfrd_bench.runs.checkpoint import HISTORY_FILE, LARGEST, State
 from dfrd_bench.runs.failures import ERROR_LOG
 from dfrd_bench.runs.failures import LARGEST as LARGEST_LOG
 
-HISTORY = "history.jsonl"
 Status = Literal["finished", "at work", "stopped", "unreadable"]
 
 
@@ -29,7 +26,7 @@ class Standing:
 
     Attributes:
         folder: of the run.
-        status: at work where its process said within `SILENCE` seconds that it is alive.
+        status: at work where its process is alive (`presence.at_work`).
         where: in words: what was measured, or in which stage it is or stopped, or what is wrong with it.
         error: what ended its last attempt, in a line; "" where nothing did, or that is over.
         spec: what it was asked for; empty where it does not say.
@@ -51,7 +48,7 @@ def runs_below(results: Path) -> list[Standing]:
     if not results.is_dir():
         raise DfrdBenchError(f"There is no results folder {results}: give the one that your runs were written to.")
     found: dict[Path, DfrdBenchError | None] = {}
-    for name in (RECORD_FILE, "state", HISTORY):
+    for name in (RECORD_FILE, "state", HISTORY_FILE):
         for folder, problem in find_files(results, name):
             found.setdefault(folder, problem)
     return [
@@ -65,7 +62,7 @@ def standing(folder: Path) -> Standing:
     state = State(folder).read()
     said = state.get("spec")
     spec: Mapping[str, Any] = said if isinstance(said, dict) else {}
-    worker = _worker(folder)
+    worker = at_work(folder)
     if (folder / RECORD_FILE).exists() or (folder / RECORD_FILE).is_symlink():
         try:
             record = load_record(folder)
@@ -86,7 +83,7 @@ def _stage(folder: Path, state: Mapping[str, Any], spec: Mapping[str, Any]) -> s
     """In which stage it is, and how far in that."""
     config = spec.get("config")
     epochs = config.get("epochs") if isinstance(config, dict) else None
-    done = _lines(folder / HISTORY)
+    done = _lines(folder / HISTORY_FILE)
     trained = f"{done} of {epochs} epochs" if epochs else f"{done} epochs"
     if state.get("stage") != "evaluation":
         return f"training, {trained} done"
@@ -99,16 +96,6 @@ def _lines(path: Path) -> int:
         return read_text(path, LARGEST).count("\n")
     except DfrdBenchError:
         return 0
-
-
-def _worker(folder: Path) -> str:
-    """Who works in the folder, as its lock file says; "" where nobody said so lately."""
-    try:
-        said = json.loads(read_text(folder / LOCK_FILE, LENGTH))
-        alive = abs(time.time() - float(said["beat"])) < SILENCE
-        return f"process {said['process']} on {said['host']}" if alive else ""
-    except (DfrdBenchError, ValueError, KeyError, TypeError, RecursionError):
-        return ""
 
 
 def _last_error(folder: Path) -> str:
