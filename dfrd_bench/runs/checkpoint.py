@@ -66,11 +66,10 @@ class Checkpoint:
         epochs_done: int,
         seconds: float,
         peak: int,
-        passes: Stateful | None = None,
-        history: Stateful | None = None,
+        **parts: Stateful,
     ) -> None:
-        """Keep a state that lives on a device after an epoch, with the training time, the peak memory (bytes), the passes
-        through its networks and the history so far.
+        """Keep a state that lives on a device after an epoch, with the training time, the peak memory (bytes), and other parts
+        by name, such as the history so far.
 
         Raises:
             DfrdBenchError: it cannot be written; the last one is still there.
@@ -86,9 +85,8 @@ class Checkpoint:
             "seconds": seconds,
             "peak": peak,
             "device": device.type,
-            "passes": None if passes is None else passes.state_dict(),
-            "history": None if history is None else history.state_dict(),
             "images": self.images,
+            **{name: part.state_dict() for name, part in parts.items()},
         }
         torch.save(content, buffer)
         seal(buffer)
@@ -98,16 +96,10 @@ class Checkpoint:
             raise unwritable(self.path, error) from error
         replace_whole(self.path, buffer.getbuffer(), keep=self.previous)
 
-    def restore(
-        self,
-        trainee: Stateful,
-        device: torch.device,
-        passes: Stateful | None = None,
-        history: Stateful | None = None,
-    ) -> tuple[int, float, int]:
+    def restore(self, trainee: Stateful, device: torch.device, **parts: Stateful) -> tuple[int, float, int]:
         """Bring the saved state back, on a device; returns epochs done, seconds and peak memory, all 0 without a checkpoint.
 
-        Where the last one is damaged, the one before it is taken, with a warning. Passes and history go on from those that were
+        Where the last one is damaged, the one before it is taken, with a warning. Parts go on from those of their names that were
         saved, or from None where the checkpoint is from before they were.
 
         Raises:
@@ -129,9 +121,8 @@ class Checkpoint:
                     "to begin again."
                 )
             trainee.load_state_dict(content["method"])
-            for part, name in ((passes, "passes"), (history, "history")):
-                if part is not None:
-                    part.load_state_dict(content.get(name))
+            for name, part in parts.items():
+                part.load_state_dict(content.get(name))
             return int(content["epochs_done"]), float(content["seconds"]), int(content.get("peak", 0))
         except NewerError as error:
             raise DfrdBenchError(f"{self.path} {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,11 +19,13 @@ from dfrd_bench.records.schema import TrainingRecord
 from dfrd_bench.runs.checkpoint import HISTORY_FILE, Checkpoint, History
 from dfrd_bench.runs.environment import peak_memory
 from dfrd_bench.runs.passes import Passes
+from dfrd_bench.runs.threads import Threads
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+log = logging.getLogger(__name__)
 CHECKPOINT_FOLDER = "checkpoint"
 CHECKPOINT_SHARE = 0.05  # of the time may go into saving checkpoints
 LARGE = ("batch_size", "negatives", "generator_width")  # hyper-parameters that memory depends on, the first the most
@@ -33,9 +36,11 @@ class Trainee(Stateful, Protocol):
 
     Attributes:
         progress: called within an epoch, after each step.
+        cautions: what a reader of its numbers must know.
     """
 
     progress: Progress
+    cautions: tuple[str, ...]
 
     def train_epoch(self, epoch: int) -> dict[str, float]: ...
 
@@ -77,6 +82,8 @@ def train_epochs(
         still_alone: refuses to go on where the folder is gone or another's, see `Alone.check`; asked after each epoch.
         images: digest of the training images, where the trainee sees them; a checkpoint of others is refused.
 
+    Where it goes on on a CPU with another number of threads, that is one of the trainee's cautions.
+
     Returns:
         How it went. The checkpoint of the last epoch is still there.
 
@@ -91,7 +98,11 @@ def train_epochs(
     passes = Passes(networks)
     trainee.progress = watched = LastStage(passes.watching(observer.on_step))
     checkpoint, history = Checkpoint(folder / CHECKPOINT_FOLDER, images), History(folder / HISTORY_FILE)
-    done, seconds, peak = checkpoint.restore(trainee, device, passes, history)
+    parts: dict[str, Stateful] = {"passes": passes, "history": history, "threads": (threads := Threads())}
+    done, seconds, peak = checkpoint.restore(trainee, device, **parts)
+    if (caution := threads.go_on(done, torch.get_num_threads())) and device.type == "cpu":
+        log.warning(caution)
+        trainee.cautions = (*trainee.cautions, caution)
     lines = history.truncate(done)
     observer.on_start(folder, epochs, done)
     saved, cost = time.monotonic(), 0.0
@@ -109,7 +120,7 @@ def train_epochs(
         if last_chance or (time.monotonic() - saved) * CHECKPOINT_SHARE >= cost:
             saved = time.monotonic()
             peak = max(peak, peak_memory(device))
-            checkpoint.save(trainee, device, epoch + 1, seconds, peak, passes, history)
+            checkpoint.save(trainee, device, epoch + 1, seconds, peak, **parts)
             cost = time.monotonic() - saved
             observer.stops.safe_point()
     latest = lines[-1] if lines else {}  # none where somebody removed the history

@@ -24,6 +24,7 @@ class Walk(Resumable):
     """A random walk, one step an epoch."""
 
     progress: Any = None
+    cautions: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.rng = torch.Generator().manual_seed(3)

@@ -138,3 +138,36 @@ def test_the_second_of_two_equal_runs_is_refused_and_the_first_ends_well(tmp_pat
     assert refused[0].startswith(f"Another process is at work in {first.folder}: ")
     assert len((first.folder / "history.jsonl").read_text().splitlines()) == 2
     assert not (first.folder / "lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("stops", "says"),
+    [
+        ([(2, 1), (4, 1)], None),
+        ([(2, 1), (4, 2)], "with 1 thread up to epoch 2, from there on with 2 threads:"),
+        (
+            [(1, 2), (2, 1), (4, 2)],
+            "with 2 threads up to epoch 1, with 1 thread up to epoch 2, from there on with 2 threads:",
+        ),
+        ([(4, 1), (4, 2)], "with 1 thread up to epoch 4, from there on with 2 threads:"),
+    ],
+)
+def test_a_training_that_goes_on_with_other_threads_says_so_in_its_cautions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops: list[tuple[int, int]], says: str | None
+) -> None:
+    class Walking(Walk):
+        cautions: tuple[str, ...] = ()
+        progress: Any = None
+
+        def train_epoch(self, epoch: int) -> dict[str, float]:
+            return {"place": self.step()}
+
+    for until, threads in stops:
+        monkeypatch.setattr("torch.get_num_threads", lambda threads=threads: threads)
+        walk = Walking()
+        train_epochs(walk, until, settings={}, folder=tmp_path, device=tiny.CPU, observer=SILENT)
+    if says is None:
+        assert walk.cautions == ()
+    else:
+        (caution,) = walk.cautions
+        assert says in caution
