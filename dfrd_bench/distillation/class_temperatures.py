@@ -55,10 +55,13 @@ class ClassTemperatures(Resumable):
         self.count.index_add_(0, labels, torch.ones_like(labels, dtype=torch.float64))
 
     def end_epoch(self, rate: float) -> dict[str, float]:
-        """Move every τ by at most ρ, `rate`, and begin anew; returns τ for the history. Where all risks are equal τ stays."""
-        risks = self.total / self.count.clamp(min=1) if self.risk == "mean" else self.total
-        mean = risks.mean(dim=1, keepdim=True)
-        gap = risks - mean
+        """Move every τ by at most ρ, `rate`, and begin anew; returns τ for the history.
+
+        Where all risks are equal τ stays; that of a class which had no image too, and R̄ is without it.
+        """
+        risks, seen = self.total / self.count.clamp(min=1) if self.risk == "mean" else self.total, self.count > 0
+        mean = risks.sum(dim=1, keepdim=True) / seen.sum().clamp(min=1)
+        gap = torch.where(seen, risks - mean, 0.0)
         largest = gap.abs().amax(dim=1, keepdim=True)
         step = torch.where(largest > ROUNDING * mean, gap / largest, 0.0)
         self.values = (self.values - rate * step).clamp(*LIMITS)

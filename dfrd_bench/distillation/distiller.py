@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from dfrd_bench.attacks.recording import Recorder
 from dfrd_bench.distillation.adversaries import DivergenceAdversary
 from dfrd_bench.distillation.augmentation import augment
+from dfrd_bench.distillation.class_temperatures import ABSLDLesson
 from dfrd_bench.distillation.conversion import (
     Distillation,
     ImageByImage,
@@ -23,6 +23,7 @@ from dfrd_bench.distillation.losses import FiniteLosses, backward
 from dfrd_bench.distillation.nulls import shared_nulls
 from dfrd_bench.distillation.recipes import ConversionConfig, lesson_in, lesson_of
 from dfrd_bench.distillation.schedules import cosine, set_learning_rate
+from dfrd_bench.distillation.tally import Averages
 from dfrd_bench.distillation.weighting import ClassDifficulty
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.method import Method, MethodConfig, param
@@ -83,6 +84,8 @@ class Distiller(Method):
         )
         self.losses = FiniteLosses()
         self.named_lesson = lesson_of(self.recipe, problem)
+        lesson = self.named_lesson
+        self.temperatures = lesson.temperatures if isinstance(lesson, ABSLDLesson) else None
         self.distillation: Distillation | ImageByImage = (
             self.make_distillation() if self.named_lesson is None else LessonDistillation(self.named_lesson)
         )
@@ -90,6 +93,7 @@ class Distiller(Method):
         self.by_image = self.named_lesson is not None or self.weighting is not None
         self.learnt = Averages()
         self.learning = False
+        self.epoch = 0
         self.recorder = Recorder(
             problem.device, generator=self.rng, networks=(problem.teacher, problem.student), possible=self.replays
         )
@@ -147,16 +151,22 @@ class Distiller(Method):
         """Whether views may be mirrored left to right."""
         return self.problem.info.mirrored if self.recipe.flip is None else self.recipe.flip
 
-    def set_learning_rate(self, epoch: int) -> float:
-        """Cosine decay from `lr` to 0 over the epochs after warm-up, or over all; returns the rate of this epoch."""
+    def decayed(self, epoch: int) -> float:
+        """By what lr, and other rates that fall with it, are multiplied: a cosine from 1 to 0 over the epochs after warm-up,
+        or over all.
+        """
         before = self.recipe.warmup_epochs if self.recipe.decay_from == "warmup" else 0
-        rate = self.recipe.lr * cosine(max(epoch - before, 0), max(self.recipe.epochs - before, 1))
+        return cosine(max(epoch - before, 0), max(self.recipe.epochs - before, 1))
+
+    def set_learning_rate(self, epoch: int) -> float:
+        """That of an epoch, which is returned."""
+        rate = self.recipe.lr * self.decayed(epoch)
         set_learning_rate(self.optimiser, rate)
         return rate
 
     def begin_epoch(self, epoch: int) -> float:
         """Call first in an epoch in which the student learns: sets the rate and the lesson; returns the rate."""
-        self.learning = True
+        self.learning, self.epoch = True, epoch
         if self.named_lesson is not None:
             before, epochs = self.recipe.warmup_epochs, self.recipe.epochs
             now = lesson_in(self.named_lesson, max(epoch - before, 0), max(epochs - before, 1), self.recipe.begin)
@@ -166,11 +176,13 @@ class Distiller(Method):
     def end_epoch(self) -> dict[str, float]:
         """Call last in such an epoch: the next one's class weights come from this one; returns numbers for the history.
 
-        They are a lesson's terms, κ and ω of each class where the method is fair, and the share `relabelled` of the images
-        whose class is not the one they were made for.
+        They are a lesson's terms, τ of each class under ABSLD's, κ and ω of each where the method is fair, and the share
+        `relabelled` of the images whose class is not the one they were made for.
         """
         numbers = self.learnt.means()
         self.learnt, self.learning = Averages(), False
+        if self.temperatures is not None:
+            numbers |= self.temperatures.end_epoch(self.recipe.temperature_rate * self.decayed(self.epoch + 1))
         return {**numbers, **(self.weighting.end_epoch() if self.weighting is not None else {})}
 
     def distillation_view(self, images: Tensor) -> Tensor:
@@ -231,27 +243,3 @@ class Distiller(Method):
             self.learnt.add({"relabelled": (labels != made_for).float().mean()})
         self.optimiser.zero_grad(set_to_none=True)
         return backward(terms)
-
-
-class Averages:
-    """Means of named numbers over the steps of an epoch; those on a GPU are fetched once, not at every step."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, list[float | Tensor]] = {}
-
-    def add(self, numbers: Mapping[str, float | Tensor]) -> None:
-        """Add one step's numbers: floats, or scalar tensors without a graph."""
-        for name, value in numbers.items():
-            self._values.setdefault(name, []).append(value)
-
-    def means(self) -> dict[str, float]:
-        """Mean per name."""
-        return {name: sum(_floats(values)) / len(values) for name, values in self._values.items()}
-
-
-def _floats(values: list[float | Tensor]) -> list[float]:
-    tensors = [value for value in values if isinstance(value, Tensor)]
-    if len(tensors) < len(values):
-        return [float(value) for value in values]
-    fetched: list[float] = torch.stack(tensors).tolist()
-    return fetched

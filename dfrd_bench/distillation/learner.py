@@ -14,13 +14,13 @@ from torch import Tensor
 from dfrd_bench.distillation.adversaries import Start
 from dfrd_bench.distillation.augmentation import augment
 from dfrd_bench.distillation.averaging import WeightAverage
-from dfrd_bench.distillation.distiller import Averages
 from dfrd_bench.distillation.endurance import Count
 from dfrd_bench.distillation.inner_attack import Away, InnerAttack, Mode
 from dfrd_bench.distillation.lessons import Batch, Lesson, PerImage
 from dfrd_bench.distillation.losses import FiniteLosses
 from dfrd_bench.distillation.nulls import shared_nulls
 from dfrd_bench.distillation.schedules import one_cycle, set_learning_rate
+from dfrd_bench.distillation.tally import Averages
 from dfrd_bench.distillation.weighting import OF_FAIRNESS, Clamp, ClassDifficulty, Sizes, Uniform, Weighting
 from dfrd_bench.method import Method, MethodConfig, param
 from dfrd_bench.problem import DatasetInfo, Problem, Sees, ThreatModel, TrainingProblem

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
 
+from dfrd_bench.distillation.adaptive_lessons import AdaADLesson, IGDMLesson
 from dfrd_bench.distillation.adversaries import Start
+from dfrd_bench.distillation.class_temperatures import ABSLDLesson, ClassTemperatures, Kinds, Risk
 from dfrd_bench.distillation.endurance import Count
 from dfrd_bench.distillation.inner_attack import Away, InnerAttack, Mode
 from dfrd_bench.distillation.label_lessons import AdversarialLesson, TradesLesson
@@ -28,6 +30,9 @@ IMPLIED: Mapping[str, Mapping[str, Any]] = {
     "rslad": {"adversarial_weight": 5 / 6},
     "ard": {"attack_start": "uniform", "attack_mode": "train", "temperature": 30.0},
     "iad": {"attack_start": "uniform", "attack_mode": "train", "temperature": 1.0},
+    "absld": {"adversarial_weight": 5 / 6},
+    "adaad": {},
+    "igdm": {},
     "sat": {"attack_start": "uniform"},
     "trades": {},
 }
@@ -38,13 +43,15 @@ LESSONS = tuple(IMPLIED)
 USERS: Mapping[str, tuple[Any, ...]] = {
     **dict.fromkeys(("attack_steps", "attack_step", "attack_start"), (True, *LESSONS)),
     "attack_mode": LESSONS,
-    "adversarial_weight": (True, "rslad"),
-    "reduction": (True, "rslad", "ard"),
+    "adversarial_weight": (True, "rslad", "absld"),
+    "reduction": (True, "rslad", "ard", "absld"),
     "temperature": (False, "ard", "iad"),
     "alpha": ("ard",),
     "trust_exponent": ("iad",),
     "begin": ("iad",),
     "robust_weight": ("trades",),
+    **dict.fromkeys(("temperature_rate", "temperatures", "risk"), ("absld",)),
+    "gradient_weight": ("igdm",),
 }
 """Which conversions a hyper-parameter is of use to."""
 
@@ -53,7 +60,9 @@ def _plain(conversion: Any) -> Any:
     return False if conversion == "plain" else conversion
 
 
-Conversion = Annotated[Literal[True, False, "rslad", "ard", "iad", "sat", "trades"], BeforeValidator(_plain)]
+Conversion = Annotated[
+    Literal[True, False, "rslad", "ard", "iad", "absld", "adaad", "igdm", "sat", "trades"], BeforeValidator(_plain)
+]
 """True: the method's own. False, or "plain": none. A name: the lesson of the method with data that is called so."""
 
 
@@ -62,7 +71,8 @@ class ConversionConfig(MethodConfig):
 
     conversion: Conversion = param(
         True,
-        "robust distillation: the method's own; false (plain): as DFKD; or the lesson of rslad, ard, iad, sat, trades",
+        "robust distillation: the method's own; false (plain): as DFKD; or the lesson of rslad, ard, iad, absld, adaad, igdm, "
+        "sat, trades",
         CONVERSION,
     )
     attack_steps: int = param(10, "student's adversary: steps", CONVERSION, ge=1)
@@ -96,6 +106,20 @@ class ConversionConfig(MethodConfig):
     )
     robust_weight: float = param(
         6.0, "trades: weight of the KL between clean and adversarial predictions", WITH_DATA, since=LATER, ge=0
+    )
+    temperature_rate: float = param(
+        0.1, "absld: ρ, how far a class's temperature moves per epoch; falls with lr", WITH_DATA, since=LATER, ge=0
+    )
+    temperatures: Kinds = param(
+        "own", "absld: each kind of image has its own τ, or both have the product (released)", WITH_DATA, since=LATER
+    )
+    risk: Risk = param("mean", "absld: a class's mean cross-entropy, or its sum (released)", WITH_DATA, since=LATER)
+    gradient_weight: float = param(
+        1.0,
+        "igdm: weight of the matched gradients in the last epoch, reached in a straight line (IGDM from 100 classes on: 10)",
+        WITH_DATA,
+        since=LATER,
+        ge=0,
     )
     fair: bool = param(False, "weigh images by how hard their class is", FAIR, since=LATER)
     beta: float = param(2.0, "fair: β, the exponent of a class's weight; 0 weighs all alike", FAIR, since=LATER, ge=0)
@@ -153,6 +177,13 @@ def lesson_of(config: ConversionConfig, problem: Problem) -> Lesson | None:
             )
         case "iad":
             return IADLesson(attack("label"), temperature=c.temperature, exponent=c.trust_exponent)
+        case "absld":
+            temperatures = ClassTemperatures(problem.num_classes, problem.device, kinds=c.temperatures, risk=c.risk)
+            return ABSLDLesson(attack("teacher"), temperatures, c.adversarial_weight, c.reduction)
+        case "adaad":
+            return AdaADLesson(attack("gap"))
+        case "igdm":
+            return IGDMLesson(attack("gap"), c.gradient_weight)
         case "sat":
             return AdversarialLesson(attack("label"))
         case "trades":
@@ -161,5 +192,12 @@ def lesson_of(config: ConversionConfig, problem: Problem) -> Lesson | None:
 
 
 def lesson_in(lesson: Lesson, epoch: int, epochs: int, begin: float) -> Lesson:
-    """The lesson in an epoch of all in which the student learns: IAD's is without introspection before a share of them."""
-    return replace(lesson, introspection=epoch >= round(begin * epochs)) if isinstance(lesson, IADLesson) else lesson
+    """The lesson in an epoch of all in which the student learns.
+
+    IAD's is without introspection before a share `begin` of them; the weight of IGDM's gradients grows over them in a line.
+    """
+    if isinstance(lesson, IADLesson):
+        return replace(lesson, introspection=epoch >= round(begin * epochs))
+    if isinstance(lesson, IGDMLesson):
+        return replace(lesson, weight=lesson.weight * (epoch + 1) / epochs)
+    return lesson

@@ -9,11 +9,12 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor, nn
 
-from dfrd_bench.distillation.distiller import RECIPE, RELEASED, Averages, Distiller, DistillerConfig
+from dfrd_bench.distillation.distiller import RECIPE, RELEASED, Distiller, DistillerConfig
 from dfrd_bench.distillation.generators import ConvGenerator, initialise_normal, initialised_from
 from dfrd_bench.distillation.losses import backward
 from dfrd_bench.distillation.modes import frozen
 from dfrd_bench.distillation.pool import SyntheticPool
+from dfrd_bench.distillation.tally import Averages
 from dfrd_bench.method import MethodConfig, param
 from dfrd_bench.problem import Problem
 

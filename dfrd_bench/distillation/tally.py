@@ -1,6 +1,8 @@
-"""Means of numbers class by class over an epoch."""
+"""Means of numbers over an epoch: by name, or class by class."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -32,3 +34,27 @@ class ClassTally(Resumable):
         self.means = torch.where(self.count > 0, self.total / self.count.clamp(min=1), self.means)
         self.total, self.count = torch.zeros_like(self.total), torch.zeros_like(self.count)
         return self.means
+
+
+class Averages:
+    """Means of named numbers over the steps of an epoch; those on a GPU are fetched once, not at every step."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, list[float | Tensor]] = {}
+
+    def add(self, numbers: Mapping[str, float | Tensor]) -> None:
+        """Add one step's numbers: floats, or scalar tensors without a graph."""
+        for name, value in numbers.items():
+            self._values.setdefault(name, []).append(value)
+
+    def means(self) -> dict[str, float]:
+        """Mean per name."""
+        return {name: sum(_floats(values)) / len(values) for name, values in self._values.items()}
+
+
+def _floats(values: list[float | Tensor]) -> list[float]:
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    if len(tensors) < len(values):
+        return [float(value) for value in values]
+    fetched: list[float] = torch.stack(tensors).tolist()
+    return fetched

@@ -8,7 +8,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from dfrd_bench.distillation.distiller import Averages, Distiller, DistillerConfig
+from dfrd_bench.distillation.distiller import Distiller, DistillerConfig
+from dfrd_bench.distillation.tally import Averages
 from dfrd_bench.method import Reference, param
 
 

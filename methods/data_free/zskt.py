@@ -7,11 +7,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from dfrd_bench.distillation.distiller import Averages, Distiller, DistillerConfig
+from dfrd_bench.distillation.distiller import Distiller, DistillerConfig
 from dfrd_bench.distillation.generators import ConvGenerator, initialised_from
 from dfrd_bench.distillation.losses import backward, kl
 from dfrd_bench.distillation.modes import frozen
 from dfrd_bench.distillation.schedules import cosine, set_learning_rate
+from dfrd_bench.distillation.tally import Averages
 from dfrd_bench.method import MethodConfig, Reference, param
 from dfrd_bench.problem import Problem
 

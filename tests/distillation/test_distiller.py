@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dfrd_bench.distillation.distiller import Averages, Distiller, DistillerConfig
+from dfrd_bench.distillation.distiller import Distiller, DistillerConfig
+from dfrd_bench.distillation.tally import Averages
 from dfrd_bench.errors import DfrdBenchError
 
 X = tiny.random_images(6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +22,7 @@ from dfrd_bench.problem import Precision
 from dfrd_bench.registry import METHODS
 from dfrd_bench.testing import check_method, problem_for, tiny_config
 
-NAMED = ("rslad", "ard", "iad", "sat", "trades")
+NAMED = ("rslad", "ard", "iad", "absld", "adaad", "igdm", "sat", "trades")
 X = tiny.random_images(12)
 
 
@@ -94,6 +95,9 @@ class TestLessons:
             "trust_exponent",
             "begin",
             "robust_weight",
+            "temperature_rate",
+            "temperatures",
+            "risk",
             "beta",
             "clamp",
             "count",
@@ -122,6 +126,29 @@ class TestLessons:
             assert isinstance(method.distillation.lesson, IADLesson)
             asks.append(method.distillation.lesson.introspection)
         assert asks == [False] * 3 + [True] * 7
+
+    def test_igdm_matches_gradients_with_a_weight_that_grows_over_the_students_own_epochs(self) -> None:
+        method = bare(conversion="igdm", epochs=9, warmup_epochs=5, gradient_weight=8.0)
+        weights = []
+        for epoch in range(5, 9):
+            method.begin_epoch(epoch)
+            weights.append(method.distillation.lesson.weight)  # type: ignore[union-attr]
+        assert weights == [2, 4, 6, 8]
+
+    def test_absld_moves_temperatures_of_the_classes_that_were_drawn_and_a_checkpoint_keeps_them(self) -> None:
+        method = bare(conversion="absld", epochs=4)
+        labels = set(method.problem.teacher(X).argmax(1).tolist())
+        numbers = method.train_epoch(0)
+        for kind in ("adv", "nat"):
+            moved = {k for k in range(method.problem.num_classes) if numbers[f"tau_{kind}/{k}"] != 1}
+            assert moved
+            assert moved <= labels
+            furthest = max(abs(numbers[f"tau_{kind}/{k}"] - 1) for k in moved)
+            assert furthest == pytest.approx(0.1 * (1 + math.cos(math.pi / 4)) / 2)  # ρ, as lr of the next epoch
+        later = bare(conversion="absld", epochs=4)
+        later.load_state_dict(method.state_dict())
+        assert torch.equal(later.temperatures.values, method.temperatures.values)  # type: ignore[union-attr]
+        assert later.named_lesson.temperatures is later.temperatures  # type: ignore[union-attr]
 
     @pytest.mark.parametrize("name", ["fast", "zskt", "noise"])
     def test_are_other_ways_to_learn(self, name: str) -> None:
@@ -230,6 +257,8 @@ class TestFair:
         ("fast", {"conversion": "iad", "fair": True}),
         ("ferd", {"fair": True, "strategy": "power"}),
         ("zskt", {"conversion": "ard", "fair": True}),
+        ("fast", {"conversion": "absld", "fair": True}),
+        ("noise", {"conversion": "igdm"}),
         ("noise", {"conversion": "trades", "fair": True, "clamp": "released"}),
     ],
 )
