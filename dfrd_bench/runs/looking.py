@@ -19,6 +19,7 @@ from dfrd_bench.records.store import load_predictions
 from dfrd_bench.registry import ATTACKS
 from dfrd_bench.runs.environment import choose_device
 from dfrd_bench.runs.inspection import its_teacher
+from dfrd_bench.runs.probing import evenly
 from dfrd_bench.runs.subject import check_same_images, open_again, recorded_network
 
 if TYPE_CHECKING:
@@ -139,13 +140,6 @@ def features_of(folder: Path, record: Record, where: Where) -> Features:
         real = last_features(teacher, images.floats(torch.from_numpy(chosen)).to(device))
         synthetic = last_features(teacher, kept.to(device))
     return Features(real, images.labels.numpy()[chosen], synthetic, classes)
-
-
-def evenly(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Places of at most so many images, as many of each class as there are, the first of each, in order."""
-    classes = np.unique(labels)
-    each = max(1, most // max(1, len(classes)))
-    return np.sort(np.concatenate([np.flatnonzero(labels == k)[:each] for k in classes]))
 
 
 def synthetic_confusion(folder: Path, record: Record, attack: str, where: Where) -> dict[str, NDArray[np.int64]]:
