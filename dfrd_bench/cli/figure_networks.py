@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dfrd_bench.cli import options
-from dfrd_bench.cli.figure_options import RUN, RUNS, checked, output, read_runs
+from dfrd_bench.cli.figure_options import RUN, RUNS, Asked, output, read_runs
 
 if TYPE_CHECKING:
     from dfrd_bench.evaluation.curve import Curve
@@ -39,7 +39,7 @@ teacher = click.option(
 def curve(
     run: Path,
     attack: str,
-    output: Path | None,
+    output: Asked,
     dataset: str | None,
     data_dir: str | None,
     device: str,
@@ -54,15 +54,13 @@ def curve(
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.evaluation.contradictions import believed_record
     from dfrd_bench.reporting.figures.curve import CURVE_FILE, curve_figure
-    from dfrd_bench.reporting.figures.saving import save_figure
     from dfrd_bench.runs.sweep import sweep_run
 
-    record, target = believed_record(run), checked(output or run / CURVE_FILE)
+    record, target = believed_record(run), output.place(run / CURVE_FILE)
     with watching(quiet) as observer:
         found = sweep_run(run, attack=attack, dataset=dataset, data_dir=data_dir, device=device, observer=observer)
     _print_curve(found)
-    save_figure(curve_figure(record, found), target)
-    click.echo(target)
+    target.save(curve_figure(record, found))
 
 
 @click.command(epilog="\b\nExample:\n  dfrd-bench figure landscape DEEPINV_RUN FAST_RUN --image 17 -o landscape.pdf")
@@ -81,7 +79,7 @@ def curve(
 def landscape(
     runs: tuple[Path, ...],
     image: int | None,
-    output: Path | None,
+    output: Asked,
     dataset: str | None,
     data_dir: str | None,
     device: str,
@@ -95,18 +93,16 @@ def landscape(
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.errors import DfrdBenchError
     from dfrd_bench.reporting.figures.landscape import landscape_figure
-    from dfrd_bench.reporting.figures.saving import save_figure
     from dfrd_bench.runs.looking import Where, landscapes, telling_image
 
     if len(runs) > MOST:
         raise DfrdBenchError(f"At most {MOST} runs have room side by side, not {len(runs)}.")
-    target, read = checked(output or Path("landscape.png")), read_runs(runs)
+    target, read = output.place(Path("landscape.png")), read_runs(runs)
     number = telling_image(*read[0]) if image is None else image
     with watching(quiet) as observer:
         where = Where(dataset=dataset, data_dir=data_dir, device=device, observer=observer)
         found = landscapes(read, number, where)
-    save_figure(landscape_figure([(record, one) for (_, record), one in zip(read, found, strict=True)], number), target)
-    click.echo(target)
+    target.save(landscape_figure([(record, one) for (_, record), one in zip(read, found, strict=True)], number))
 
 
 @click.command(epilog="\b\nExample:\n  dfrd-bench figure features RUN --projection tsne -o features.pdf")
@@ -127,7 +123,7 @@ def landscape(
 def features(
     run: Path,
     projection: str,
-    output: Path | None,
+    output: Asked,
     teacher: str | None,
     dataset: str | None,
     data_dir: str | None,
@@ -138,18 +134,16 @@ def features(
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.evaluation.features import projected
     from dfrd_bench.reporting.figures.features import features_figure
-    from dfrd_bench.reporting.figures.saving import save_figure
     from dfrd_bench.runs.looking import Where, features_of
 
-    target, ((folder, record),) = checked(output or Path("features.png")), read_runs([run])
+    target, ((folder, record),) = output.place(Path("features.png")), read_runs([run])
     with watching(quiet) as observer:
         where = Where(dataset=dataset, data_dir=data_dir, teacher=teacher, device=device, observer=observer)
         found = features_of(folder, record, where)
         observer.on_data(projection, 0, 1)
         points = projected(found, projection)
         observer.on_data(projection, 1, 1)
-    save_figure(features_figure(record, found, points, projection), target)
-    click.echo(target)
+    target.save(features_figure(record, found, points, projection))
 
 
 @click.command(
@@ -161,9 +155,7 @@ def features(
 @teacher
 @options.device
 @options.quiet
-def synthetic_confusion(
-    run: Path, attack: str, output: Path | None, teacher: str | None, device: str, quiet: bool
-) -> None:
+def synthetic_confusion(run: Path, attack: str, output: Asked, teacher: str | None, device: str, quiet: bool) -> None:
     """Draw RUN's confusion matrix on test images under an attack, beside those on the synthetic images that RUN kept.
 
     These are attacked alike, and made into uniform-target adversarial examples (UTAE) as well; their true class is the one that
@@ -172,16 +164,14 @@ def synthetic_confusion(
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.errors import unknown_name
     from dfrd_bench.reporting.figures.confusion import synthetic_figure
-    from dfrd_bench.reporting.figures.saving import save_figure
     from dfrd_bench.runs.looking import Where, synthetic_confusion
 
-    target, ((folder, record),) = checked(output or Path("synthetic-confusion.png")), read_runs([run])
+    target, ((folder, record),) = output.place(Path("synthetic-confusion.png")), read_runs([run])
     if attack not in record.evaluation.attacks:
         raise unknown_name("attack in this record", attack, record.evaluation.attacks)
     with watching(quiet) as observer:
         found = synthetic_confusion(folder, record, attack, Where(teacher=teacher, device=device, observer=observer))
-    save_figure(synthetic_figure(record, attack, found), target)
-    click.echo(target)
+    target.save(synthetic_figure(record, attack, found))
 
 
 def _print_curve(found: Curve) -> None:

@@ -26,15 +26,68 @@ RUNS = click.argument("runs", nargs=-1, required=True, type=click.Path(path_type
 TRACKS = ("data-free", "with-data", "both")
 
 
+@dataclass(frozen=True)
+class Output:
+    """Where a figure goes, and how fine a PNG is."""
+
+    path: Path
+    dpi: int
+
+    def save(self, figure: Any) -> None:
+        """Write it, and say where it is."""
+        from dfrd_bench.reporting.figures.saving import save_figure
+
+        save_figure(figure, self.path, dpi=self.dpi)
+        click.echo(self.path)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Where the user wants a figure, and how fine."""
+
+    path: Path | None
+    dpi: int
+
+    def place(self, default: Path) -> Output:
+        """Where it goes: what is wrong with that is said before anything is computed.
+
+        Raises:
+            DfrdBenchError: its ending names no format, or it cannot be written.
+        """
+        from dfrd_bench.records.files import check_writable
+        from dfrd_bench.reporting.figures.saving import picture_format
+
+        path = self.path or default
+        picture_format(path)
+        check_writable(path)
+        return Output(path, self.dpi)
+
+
 def output(default: str) -> Callable[[Command], Command]:
-    """`-o FILE`: where the figure goes; its ending says the format."""
-    return click.option(
-        "-o",
-        "--output",
-        type=click.Path(path_type=Path, dir_okay=False),
-        metavar="FILE",
-        help=f"{default} by default; .pdf, .svg and others by their ending.",
-    )
+    """`-o FILE` and `--dpi`: where the figure goes; its ending says the format. The command gets them as `output`."""
+    options = [
+        click.option(
+            "-o",
+            "--output",
+            type=click.Path(path_type=Path, dir_okay=False),
+            metavar="FILE",
+            help=f"{default} by default; .pdf, .svg and others by their ending.",
+        ),
+        click.option(
+            "--dpi", default=200, show_default=True, type=click.IntRange(50, 1200), help="Dots per inch of a PNG."
+        ),
+    ]
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def placed(output: Path | None, dpi: int, **values: Any) -> Any:
+            return command(output=Asked(output, dpi), **values)
+
+        for option in reversed(options):
+            option(placed)
+        return placed
+
+    return decorate
 
 
 def selecting(*, one_attack: bool = False, attacks: bool = True) -> Callable[[Command], Command]:
@@ -91,20 +144,17 @@ class Drawing:
     """Records from which a figure is drawn, and the file that it goes to."""
 
     runs: list[Run]
-    target: Path
+    output: Output
 
     def save(self, figure: Any, notes: Sequence[str] = ()) -> None:
         """Write it, after the notes, and say where it is."""
-        from dfrd_bench.reporting.figures.saving import save_figure
-
         for note in notes:
             click.echo(note, err=True)
-        save_figure(figure, self.target)
-        click.echo(self.target)
+        self.output.save(figure)
 
 
 @contextmanager
-def drawing(results: Sequence[Path], wanted: Wanted, target: Path | None, kind: str) -> Iterator[Drawing]:
+def drawing(results: Sequence[Path], wanted: Wanted, asked: Asked, kind: str) -> Iterator[Drawing]:
     """Find the runs of a figure; at the end the exit code is 1 if some record had to be skipped.
 
     Raises:
@@ -112,7 +162,7 @@ def drawing(results: Sequence[Path], wanted: Wanted, target: Path | None, kind: 
     """
     from dfrd_bench.reporting.figures.choice import narrowed_runs
 
-    target = checked(target or Path(f"{kind}.png"))
+    target = asked.place(Path(f"{kind}.png"))
     found = _found(results)
     yield Drawing(narrowed_runs(found.runs, wanted, results), target)
     if found.skipped:
@@ -124,20 +174,6 @@ def _found(results: Sequence[Path]) -> Found:
     from dfrd_bench.reporting.found import believed, find_runs
 
     return usable(believed(find_runs(results)))
-
-
-def checked(target: Path) -> Path:
-    """The file, if a figure can be written there: what is wrong is said before anything is computed.
-
-    Raises:
-        DfrdBenchError: its ending names no format, or it cannot be written.
-    """
-    from dfrd_bench.records.files import check_writable
-    from dfrd_bench.reporting.figures.saving import picture_format
-
-    picture_format(target)
-    check_writable(target)
-    return target
 
 
 def read_runs(folders: Sequence[Path]) -> list[tuple[Path, Record]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dfrd_bench.cli.figure_options import RESULTS, drawing, output, selecting
+from dfrd_bench.cli.figure_options import RESULTS, Asked, drawing, output, selecting
 
 if TYPE_CHECKING:
     from dfrd_bench.reporting.figures.choice import Wanted
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @RESULTS
 @output("plane.png")
 @selecting(one_attack=True)
-def plane(results: tuple[Path, ...], output: Path | None, wanted: Wanted) -> None:
+def plane(results: tuple[Path, ...], output: Asked, wanted: Wanted) -> None:
     """Draw average accuracy against that of the worst class, a point per method, under one attack.
 
     Whiskers are 95 % intervals over test images, as in `table --ci`; on the dotted line every class would fare alike.
@@ -38,7 +38,7 @@ def plane(results: tuple[Path, ...], output: Path | None, wanted: Wanted) -> Non
 @RESULTS
 @output("classes.png")
 @selecting()
-def classes(results: tuple[Path, ...], output: Path | None, wanted: Wanted) -> None:
+def classes(results: tuple[Path, ...], output: Asked, wanted: Wanted) -> None:
     """Draw the accuracy of each class, of the teacher and of students, a panel per attack; seeds are averaged."""
     from dfrd_bench.reporting.figures.choice import choose_rows
     from dfrd_bench.reporting.figures.classes import classes_figure
@@ -52,7 +52,7 @@ def classes(results: tuple[Path, ...], output: Path | None, wanted: Wanted) -> N
 @RESULTS
 @output("nsd.png")
 @selecting()
-def nsd(results: tuple[Path, ...], output: Path | None, wanted: Wanted) -> None:
+def nsd(results: tuple[Path, ...], output: Asked, wanted: Wanted) -> None:
     """Draw NSD as bars, a panel per attack, with the teacher's as a dashed line; lower is fairer.
 
     Where a method and its fair version are among the records (ard and fair-ard), only such pairs are shown, side by side.
@@ -71,7 +71,7 @@ def nsd(results: tuple[Path, ...], output: Path | None, wanted: Wanted) -> None:
 @RESULTS
 @output("capacity.png")
 @selecting(one_attack=True)
-def capacity(results: tuple[Path, ...], output: Path | None, wanted: Wanted) -> None:
+def capacity(results: tuple[Path, ...], output: Asked, wanted: Wanted) -> None:
     """Draw NSD against the student's size under one attack: WideResNets by width and by depth, ResNets by layers."""
     from dfrd_bench.reporting.figures.capacity import capacity_figure
     from dfrd_bench.reporting.figures.choice import choose_table
@@ -90,9 +90,7 @@ def capacity(results: tuple[Path, ...], output: Path | None, wanted: Wanted) -> 
 @click.option("--along", multiple=True, metavar="NAME", help="One that changes with it; may be repeated.")
 @output("hyperparameter.png")
 @selecting()
-def hyperparameter(
-    results: tuple[Path, ...], name: str, along: tuple[str, ...], output: Path | None, wanted: Wanted
-) -> None:
+def hyperparameter(results: tuple[Path, ...], name: str, along: tuple[str, ...], output: Asked, wanted: Wanted) -> None:
     """Draw average and worst-class accuracy against a hyper-parameter, of runs that differ in nothing else."""
     from dfrd_bench.reporting.figures.hyperparameter import hyperparameter_figure
 
@@ -104,7 +102,7 @@ def hyperparameter(
 @RESULTS
 @output("beta.png")
 @selecting()
-def beta(results: tuple[Path, ...], output: Path | None, wanted: Wanted) -> None:
+def beta(results: tuple[Path, ...], output: Asked, wanted: Wanted) -> None:
     """Draw the class weights after the last epoch at each β, and average and worst-class accuracy against β."""
     from dfrd_bench.reporting.figures.hyperparameter import beta_figure
 
@@ -116,7 +114,7 @@ def beta(results: tuple[Path, ...], output: Path | None, wanted: Wanted) -> None
 @RESULTS
 @output("cost.png")
 @selecting(one_attack=True)
-def cost(results: tuple[Path, ...], output: Path | None, wanted: Wanted) -> None:
+def cost(results: tuple[Path, ...], output: Asked, wanted: Wanted) -> None:
     """Draw accuracy under one attack against the minutes that the training took, as the records say; seeds are averaged.
 
     Times are comparable only between runs made on one machine that did nothing else.
@@ -135,7 +133,7 @@ def cost(results: tuple[Path, ...], output: Path | None, wanted: Wanted) -> None
 @click.option("--rows", default=10, show_default=True, type=click.IntRange(1, 50), help="Classes.")
 @output("samples.png")
 @selecting(attacks=False)
-def samples(results: tuple[Path, ...], columns: int, rows: int, output: Path | None, wanted: Wanted) -> None:
+def samples(results: tuple[Path, ...], columns: int, rows: int, output: Asked, wanted: Wanted) -> None:
     """Draw synthetic images of several methods side by side, a row per class as the teacher sees it.
 
     Of each method, the images that its run with the lowest seed kept. (`dfrd-bench samples RUN` draws more of one run.)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dfrd_bench.cli.figure_options import RESULTS, RUN, RUNS, drawing, output, read_runs, selecting
+from dfrd_bench.cli.figure_options import RESULTS, RUN, RUNS, Asked, drawing, output, read_runs, selecting
 
 if TYPE_CHECKING:
     from dfrd_bench.reporting.figures.choice import Wanted
@@ -30,7 +30,7 @@ Examples:
 @RUN
 @click.option("--attack", metavar="NAME", help="Draw only this attack; by default all that were run.")
 @output("RUN/confusion.png")
-def confusion(run: Path, attack: str | None, output: Path | None) -> None:
+def confusion(run: Path, attack: str | None, output: Asked) -> None:
     """Draw RUN's confusion matrix under every attack, and the classes its misclassified images are taken for.
 
     Rows are true classes, columns predicted ones; darker is a larger share of the true class. The bars below show of all
@@ -38,11 +38,9 @@ def confusion(run: Path, attack: str | None, output: Path | None) -> None:
     """
     from dfrd_bench.evaluation.contradictions import believed_record
     from dfrd_bench.reporting.figures.confusion import CONFUSION_FILE, confusion_figure
-    from dfrd_bench.reporting.figures.saving import save_figure
 
-    target = output or run / CONFUSION_FILE
-    save_figure(confusion_figure(believed_record(run), attack), target)
-    click.echo(target)
+    figure = confusion_figure(believed_record(run), attack)
+    output.place(run / CONFUSION_FILE).save(figure)
 
 
 @click.command(epilog=WEIGHTS_EXAMPLES)
@@ -55,7 +53,7 @@ def confusion(run: Path, attack: str | None, output: Path | None) -> None:
 )
 @output("weights.png")
 @selecting(one_attack=True)
-def weights(results: tuple[Path, ...], against: Path | None, output: Path | None, wanted: Wanted) -> None:
+def weights(results: tuple[Path, ...], against: Path | None, output: Asked, wanted: Wanted) -> None:
     """Draw the class weights of a run after each epoch, and the accuracy per class beside that of equal weights.
 
     RESULTS_DIR may be the run. Of several runs with class weights one that has a counterpart with equal weights is taken: the
@@ -90,7 +88,7 @@ def weights(results: tuple[Path, ...], against: Path | None, output: Path | None
     help="Probes on these images; on those that all runs have by default.",
 )
 @output("epochs.png")
-def epochs(runs: tuple[Path, ...], source: str | None, output: Path | None) -> None:
+def epochs(runs: tuple[Path, ...], source: str | None, output: Asked) -> None:
     """Draw accuracy, worst class and NSD over the epochs of runs that were made with `run --probe N`.
 
     RUN may also be a folder of several. The numbers are of a cheap attack on few images: they show when a training settles, and

@@ -10,7 +10,7 @@ from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.reporting.escaping import plain_in_figures
 from dfrd_bench.reporting.figures.choice import Wanted, label_of, one_attack, taught, title_of
 from dfrd_bench.reporting.figures.nsd import TEACHER_LINE
-from dfrd_bench.reporting.figures.style import COLUMN, PAGE, canvas, headline, legend_below, legend_rows, look, styled
+from dfrd_bench.reporting.figures.style import COLUMN, PAGE, canvas, headline, legend_below, look, styled
 from dfrd_bench.reporting.tables.layout import Column, ResultTable, Row
 
 PARAMETERS = "parameters of the student"
@@ -45,9 +45,7 @@ def capacity_figure(table: ResultTable, wanted: Wanted) -> Any:
     column = Column(attack, "nsd")
     teacher = next((row for group in table.groups for row in group.rows if row.kind == "teacher"), None)
     with styled():
-        figure, grid = canvas(
-            1, len(families), width=COLUMN if len(families) == 1 else PAGE, height=2.3 + legend_rows(len(labels) + 2)
-        )
+        figure, grid = canvas(1, len(families), width=COLUMN if len(families) == 1 else PAGE, height=2.3)
         for axis, (name, sizes) in zip(grid[0], families.items(), strict=True):
             for number, label in enumerate(labels):
                 points = [

@@ -12,12 +12,11 @@ from dfrd_bench.records.suites import load_suite
 from dfrd_bench.reporting.escaping import plain_in_figures
 from dfrd_bench.reporting.evidence import Evidence, Run
 from dfrd_bench.reporting.found import runs_of_suite, with_shipped_teachers, with_trained_teachers
+from dfrd_bench.reporting.tables.brief import STRENGTH
 from dfrd_bench.reporting.tables.build import build_tables
 from dfrd_bench.reporting.tables.layout import FLATTERED, WITH_DATA, ResultTable, Row, attack_title
 from dfrd_bench.reporting.tables.tracks import Track
 
-STRENGTH = ("autoattack", "pgd20x5", "pgd20", "cw", "fgsm")
-"""Attacks, the one whose verdict is to be believed first."""
 ShownTrack = Literal["data-free", "with-data", "both"]
 
 

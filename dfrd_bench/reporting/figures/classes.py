@@ -16,7 +16,6 @@ from dfrd_bench.reporting.figures.style import (
     canvas,
     headline,
     legend_below,
-    legend_rows,
     letters,
     look,
     panels,
@@ -49,7 +48,7 @@ def classes_figure(chosen: Chosen) -> Any:
     names = [plain_in_figures(name) for name in chosen.rows[0].records[0].dataset.info.class_names]
     across = min(ACROSS, len(attacks))
     down = -(-len(attacks) // across)
-    height = 1.75 * down + 0.3 + (legend_rows(len(rows) + 1) if across * down == len(attacks) else 0)
+    height = 1.75 * down + 0.3
     figure, grid = canvas(down, across, width=COLUMN if across == 1 else PAGE, height=height, sharey=True)
     axes, empty = panels(grid, len(attacks))
     for axis, attack in zip(axes, attacks, strict=True):

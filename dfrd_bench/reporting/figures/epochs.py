@@ -9,6 +9,7 @@ from typing import Any
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.records.history import Series, read_history
 from dfrd_bench.records.probes import METRICS, SOURCES, probe_key
+from dfrd_bench.reporting.escaping import plain_in_figures
 from dfrd_bench.reporting.evidence import Run
 from dfrd_bench.reporting.figures.captions import who
 from dfrd_bench.reporting.figures.style import (
@@ -17,12 +18,13 @@ from dfrd_bench.reporting.figures.style import (
     MARKERS,
     PAGE,
     canvas,
+    fitting_legend,
     headline,
     legend_below,
-    legend_rows,
     letters,
     percent,
     styled,
+    whole_epochs,
 )
 
 TITLES = {"clean": "clean", "average": "PGD, average", "worst_class": "PGD, worst class", "nsd": "NSD under PGD"}
@@ -54,33 +56,50 @@ def epochs_figure(runs: Sequence[Run], source: str | None = None) -> Any:
             )
     assert source is not None
     with styled():
-        figure, (axes,) = canvas(1, 2, width=PAGE, height=2.2 + legend_rows(3 * len(runs)))
-        for number, ((_, record), history) in enumerate(zip(runs, histories, strict=True)):
+        figure, (axes,) = canvas(1, 2, width=PAGE, height=2.2)
+        for number, history in enumerate(histories):
             for place, metric in enumerate(METRICS):
-                name = TITLES[metric] if len(runs) == 1 else f"{who(record)}: {TITLES[metric]}"
-                colour = COLOURS[(place if len(runs) == 1 else number) % len(COLOURS)]
                 epochs, values = history.get(probe_key(source, metric), ([], []))
-                axes[metric == "nsd"].plot(
+                shown = values if metric == "nsd" else [100 * value for value in values]
+                look = place if len(runs) == 1 else number
+                axes[int(metric == "nsd")].plot(
                     epochs,
-                    values if metric == "nsd" else [100 * value for value in values],
-                    color=colour,
-                    marker=MARKERS[(number if len(runs) > 1 else place) % len(MARKERS)],
+                    shown,
+                    color=COLOURS[look % len(COLOURS)],
+                    marker=MARKERS[look % len(MARKERS)],
                     linestyle=LINES[place],
-                    label=name,
+                    label=TITLES[metric],
                 )
         percent(axes[0])
-        axes[0].set_ylabel("accuracy (%)")
-        axes[1].set_ylabel("NSD (lower is fairer)")
+        axes[0].set_title("accuracy (%)")
+        axes[1].set_title("NSD (lower is fairer)")
         axes[1].set_ylim(bottom=0)
         axes[1].grid(axis="y")
         for axis in axes:
-            axis.set_xlabel("epoch")
+            whole_epochs(axis)
         letters(axes)
         said = who(runs[0][1]) if len(runs) == 1 else f"{len(runs)} runs"
         spec = runs[0][1].spec
-        headline(figure, f"{said} on {spec.student}, {spec.dataset}: probes on {SOURCES[source]}")
-        legend_below(figure, axes[0], 3)
+        headline(
+            figure, f"{said} on {plain_in_figures(f'{spec.student}, {spec.dataset}')}: probes on {SOURCES[source]}"
+        )
+        if len(runs) == 1:
+            legend_below(figure, axes[0], 3)
+        else:
+            fitting_legend(figure, *_keys([who(record) for _, record in runs]), 4)
     return figure
+
+
+def _keys(names: Sequence[str]) -> tuple[list[Any], list[str]]:
+    """Of several runs: what the lines mean, and then the colour and the marker of each run."""
+    from matplotlib.lines import Line2D
+
+    metrics = [Line2D([], [], color="black", linestyle=LINES[place]) for place in range(len(METRICS))]
+    runs = [
+        Line2D([], [], color=COLOURS[k % len(COLOURS)], marker=MARKERS[k % len(MARKERS)], linestyle="")
+        for k in range(len(names))
+    ]
+    return [*metrics, *runs], [*(TITLES[metric] for metric in METRICS), *names]
 
 
 def _probed(history: dict[str, Series], source: str) -> bool:

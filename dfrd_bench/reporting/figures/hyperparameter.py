@@ -20,9 +20,9 @@ from dfrd_bench.reporting.figures.style import (
     LINES,
     PAGE,
     canvas,
+    fitting_legend,
     headline,
     legend_below,
-    legend_rows,
     letters,
     look,
     percent,
@@ -32,6 +32,7 @@ from dfrd_bench.reporting.figures.weights import class_weights
 from dfrd_bench.reporting.tables.layout import display_name
 
 OF_A_RUN = {"variant", "seed", "config"}
+NAMED = 12  # classes up to which each is named
 METRICS = {"average": "average", "worst_class": "worst class"}
 
 
@@ -112,7 +113,7 @@ def hyperparameter_figure(runs: Sequence[Run], name: str, *, along: Sequence[str
     sweeps = sweeps_over(runs, name, along)
     shown = _attacks([record for sweep in sweeps for record in sweep.records], attacks)
     with styled():
-        figure, (axes,) = canvas(1, 2, width=PAGE, height=2.1 + legend_rows(len(sweeps) * len(shown)))
+        figure, (axes,) = canvas(1, 2, width=PAGE, height=2.1)
         for axis, metric in zip(axes, METRICS, strict=True):
             _draw(axis, sweeps, name, shown, metric)
         _finish(figure, axes, sweeps, name)
@@ -134,13 +135,16 @@ def beta_figure(runs: Sequence[Run], attacks: Any = None) -> Any:
     """
     sweeps = sweeps_over(runs, "beta")[:1]
     shown = _attacks(sweeps[0].records, attacks)
-    classes = sweeps[0].records[0].dataset.info.num_classes
+    info = sweeps[0].records[0].dataset.info
+    classes = info.num_classes
     with styled():
-        figure, (axes,) = canvas(1, 3, width=PAGE, height=2.2 + legend_rows(len(sweeps[0].runs) + len(shown), 6))
+        figure, (axes,) = canvas(1, 3, width=PAGE, height=2.2)
         for number, (value, part) in enumerate(sweeps[0].runs.items()):
             last = [class_weights(Path(folder), classes)[1][1][-1] for folder, _ in part]
             axes[0].plot(np.mean(last, axis=0), label=f"β = {_text(value)}", **look(number))
         axes[0].set_xlabel("class")
+        if classes <= NAMED:
+            axes[0].set_xticks(range(classes), [plain_in_figures(name) for name in info.class_names])
         axes[0].set_ylabel("weight ω")
         axes[0].set_title("class weights")
         axes[0].grid(axis="y")
@@ -193,7 +197,7 @@ def _finish(figure: Any, axes: Sequence[Any], sweeps: Sequence[Sweep], name: str
         return
     named = [pair for axis in legends for pair in zip(*axis.get_legend_handles_labels(), strict=True)]
     handles, labels = [handle for handle, _ in named], [label for _, label in named]
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)), handlelength=2.6)
+    fitting_legend(figure, handles, labels, 6)
 
 
 def _attacks(records: Sequence[Record], wanted: Sequence[str] | None) -> list[str]:

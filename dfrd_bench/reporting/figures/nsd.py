@@ -20,7 +20,6 @@ from dfrd_bench.reporting.figures.style import (
     canvas,
     headline,
     legend_below,
-    legend_rows,
     letters,
     panels,
     styled,
@@ -51,8 +50,7 @@ def nsd_figure(chosen: Chosen) -> Any:
     with styled():
         across = min(ACROSS, len(attacks))
         down = -(-len(attacks) // across)
-        legend = legend_rows(3 if pairs else len(shown) + 2) if across * down == len(attacks) else 0
-        figure, grid = canvas(down, across, width=PAGE if across > 1 else COLUMN, height=1.9 * down + 0.3 + legend)
+        figure, grid = canvas(down, across, width=PAGE if across > 1 else COLUMN, height=1.9 * down + 0.3)
         axes, empty = panels(grid, len(attacks))
         for axis, attack in zip(axes, attacks, strict=True):
             column = Column(attack, "nsd")

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
 from typing import Any
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.reporting.figures.choice import Chosen, Wanted, label_of, one_attack, title_of
 from dfrd_bench.reporting.figures.style import (
+    COLUMN,
     PAGE,
     TEACHER,
     canvas,
     headline,
     legend_below,
-    legend_rows,
     letters,
     look,
     percent,
     styled,
 )
+from dfrd_bench.reporting.tables.brief import minutes_of
 from dfrd_bench.reporting.tables.layout import Cell, Column, Row
 
+CROWD = 10  # rows that have room in one column of a page
 ROOM = 4.0  # percent around the points
 
 
@@ -45,7 +46,7 @@ def plane_figure(chosen: Chosen, wanted: Wanted) -> Any:
     attack = one_attack(wanted, rows, chosen.table)
     average, worst = Column(attack, "average"), Column(attack, "worst_class")
     with styled():
-        figure, ((axis,),) = canvas(height=2.9 + legend_rows(len(rows) + 2, 2))
+        figure, ((axis,),) = canvas(width=COLUMN if len(rows) <= CROWD else PAGE, height=2.9)
         axis.axline((0, 0), slope=1, color="0.6", linewidth=0.8, linestyle=":", label="every class alike")
         ends = []
         for row in rows:
@@ -65,7 +66,7 @@ def plane_figure(chosen: Chosen, wanted: Wanted) -> Any:
         axis.set_xlabel(f"average accuracy under {title_of(attack)} (%)")
         axis.set_ylabel("accuracy of the worst class (%)")
         headline(figure, chosen.title)
-        legend_below(figure, axis, 2)
+        legend_below(figure, axis, 2 if len(rows) <= CROWD else 4)
     return figure
 
 
@@ -91,7 +92,7 @@ def cost_figure(chosen: Chosen, wanted: Wanted) -> Any:
         )
     attack = one_attack(wanted, rows, chosen.table)
     with styled():
-        figure, (axes,) = canvas(1, 2, width=PAGE, height=2.2 + legend_rows(len(rows) + 2), sharex=True)
+        figure, (axes,) = canvas(1, 2, width=PAGE, height=2.2, sharex=True)
         for axis, (metric, name) in zip(axes, (("average", "average"), ("worst_class", "worst class")), strict=True):
             column = Column(attack, metric)
             if chosen.teacher is not None and (value := chosen.teacher.cells[column].mean) is not None:
@@ -115,12 +116,6 @@ def cost_figure(chosen: Chosen, wanted: Wanted) -> Any:
         headline(figure, chosen.title)
         legend_below(figure, axes[0])
     return figure
-
-
-def minutes_of(row: Row) -> float | None:
-    """How long the training took, averaged over seeds; None where a record does not say so."""
-    times = [record.training.seconds / 60 for record in row.records if record.training is not None]
-    return fmean(times) if times and len(times) == len(row.records) else None
 
 
 def _ticks(axis: Any, minutes: Sequence[float]) -> None:

@@ -19,8 +19,13 @@ UNDATED: dict[str, dict[str, Any]] = {  # what a format would say of the time it
 }
 
 
-def save_figure(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path, dpi: int = DOTS_PER_INCH) -> None:
     """Write a figure in the format that the file's ending names, PNG without one.
+
+    Args:
+        figure: a `matplotlib.figure.Figure`.
+        path: of the file.
+        dpi: dots per inch of a format that has any.
 
     Raises:
         DfrdBenchError: there is no such format, or the file cannot be written.
@@ -28,7 +33,7 @@ def save_figure(figure: Any, path: Path) -> None:
     buffer = io.BytesIO()
     ending = picture_format(path)
     with styled(), every_script(figure):
-        figure.savefig(buffer, format=ending, dpi=DOTS_PER_INCH, metadata=UNDATED.get(ending))
+        figure.savefig(buffer, format=ending, dpi=dpi, metadata=UNDATED.get(ending))
     write_atomically(path, buffer.getvalue())
 
 

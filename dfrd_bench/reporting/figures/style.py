@@ -31,7 +31,8 @@ SHADES = "Blues"  # of matrices: from white to dark, the same in grey
 HEIGHTS = "cividis"  # of landscapes: made for the colour-blind, and its lightness grows evenly
 LETTERS_PER_INCH = 17  # of usual size
 IN_A_PANEL = 10  # entries of a legend that fit under each other in the place of a panel
-ABOUT_FLATTERED = "‡ gradient attacks flatter it"
+ABOUT_FLATTERED = "‡ flattered by PGD"
+LETTER, HANDLE = 0.052, 0.48  # inches of a legend: a letter of its text, and what stands before that
 LEGEND_ROW = 0.17  # inches that a row of a legend takes
 
 
@@ -106,7 +107,16 @@ def legend_below(figure: Any, axis: Any, columns: int = 4, *, inside: Any = None
         inside.axis("off")
         inside.legend(handles, labels, loc="center", handlelength=2.6, ncols=1 if len(labels) <= IN_A_PANEL else 2)
     else:
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), handlelength=2.6)
+        fitting_legend(figure, handles, labels, columns)
+
+
+def fitting_legend(figure: Any, handles: Sequence[Any], labels: Sequence[str], columns: int) -> None:
+    """A legend under all axes, in so many columns or as many as have room beside each other; the figure grows by its height."""
+    width, height = figure.get_size_inches()
+    entry = max(map(len, labels), default=0) * LETTER + HANDLE
+    columns = max(1, min(columns, int(width / entry), len(labels)))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=2.6)
+    figure.set_size_inches(width, height + LEGEND_ROW * -(-len(labels) // columns))
 
 
 def panels(grid: Any, shown: int) -> tuple[list[Any], Any]:
@@ -115,11 +125,6 @@ def panels(grid: Any, shown: int) -> tuple[list[Any], Any]:
     for axis in axes[shown:]:
         axis.set_visible(False)
     return axes[:shown], axes[-1] if len(axes) > shown else None
-
-
-def legend_rows(entries: int, columns: int = 4) -> float:
-    """The height in inches of a legend with so many entries."""
-    return LEGEND_ROW * -(-entries // columns)
 
 
 def headline(figure: Any, text: str) -> None:
@@ -133,6 +138,14 @@ def percent(axis: Any) -> None:
     axis.set_ylim(-2, 102)
     axis.set_yticks(range(0, 101, 20))
     axis.grid(axis="y")
+
+
+def whole_epochs(axis: Any) -> None:
+    """Make the horizontal axis one of epochs, which are whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    axis.set_xlabel("epoch")
 
 
 def letters(axes: Sequence[Any]) -> None:

@@ -28,6 +28,7 @@ from dfrd_bench.reporting.figures.style import (
     letters,
     percent,
     styled,
+    whole_epochs,
 )
 
 FAMILIES = {"p": "share of each class\namong the new images", "w": "weight of each class"}
@@ -134,7 +135,7 @@ def _draw_weights(
     if len(names) <= NAMED:
         axis.set_yticks(range(len(names)), names)
     axis.set_ylabel("class")
-    axis.set_xlabel("epoch")
+    whole_epochs(axis)
     axis.set_title(what)
     bar = figure.colorbar(shown, ax=axis, pad=0.02, aspect=25)
     bar.outline.set_linewidth(0.6)
