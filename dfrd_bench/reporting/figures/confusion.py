@@ -15,7 +15,7 @@ from dfrd_bench.records.schema import Record
 from dfrd_bench.reporting.escaping import plain_in_figures
 from dfrd_bench.reporting.figures.captions import subject, who
 from dfrd_bench.reporting.figures.saving import save_figure as save_figure
-from dfrd_bench.reporting.figures.style import COLOURS, PAGE, SHADES, SMALL, canvas, headline, styled
+from dfrd_bench.reporting.figures.style import COLOURS, LEAST, PAGE, SHADES, SMALL, canvas, headline, styled
 from dfrd_bench.reporting.tables.layout import ATTACK_TITLES, attack_title
 
 CONFUSION_FILE = "confusion.png"
@@ -23,6 +23,7 @@ NUMBERED = 20  # classes up to which a cell has room for its count
 NAMED = 50  # names that fit along an axis
 ACROSS = 3  # matrices in a row
 SIDE = 2.1  # inches of a matrix of few classes
+NUMBERED_CELL, CELL = 0.15, 0.06  # inches of a class, with a number and without
 TALL = 3.2  # a matrix is so many times as high as the bars below it
 
 
@@ -101,7 +102,7 @@ def matrices_figure(matrices: Sequence[Matrix], class_names: Sequence[str], titl
     names = [plain_in_figures(name) for name in class_names]
     across = min(ACROSS, len(matrices))
     down = -(-len(matrices) // across)
-    side = min(6.0, max(SIDE, 0.06 * len(names)))
+    side = min(6.0, max(SIDE, (NUMBERED_CELL if len(names) <= NUMBERED else CELL) * len(names)))
     width = max(PAGE * across / ACROSS if across > 1 else 0.0, side * across + 0.8)
     highest = max(target_distribution(matrix.counts).max() for matrix in matrices)
     with styled():
@@ -148,7 +149,7 @@ def _draw_matrix(axis: Any, matrix: Matrix) -> None:
     axis.set_title(matrix.title)
     axis.spines[:].set_visible(True)
     if len(counts) <= NUMBERED:
-        size = min(SMALL - 1, 70 / len(counts))
+        size = max(LEAST, min(SMALL - 1, 70 / len(counts)))
         for (row, column), count in np.ndenumerate(counts):
             if count:
                 dark = shares[row, column] > 0.55
@@ -170,6 +171,6 @@ def _name_classes(axis: Any, names: Sequence[str]) -> None:
     """Class names along an axis; of many classes every n-th."""
     step = -(-len(names) // NAMED)
     upright = axis.axis_name == "x" and (len(names) > NUMBERED or max(map(len, names)) > 2)
-    axis.set_ticks(range(0, len(names), step), names[::step], fontsize=SMALL if len(names) <= NUMBERED else 5)
+    axis.set_ticks(range(0, len(names), step), names[::step], fontsize=SMALL if len(names) <= NUMBERED else LEAST)
     if upright:
         axis.set_tick_params(rotation=90)

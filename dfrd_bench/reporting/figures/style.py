@@ -10,7 +10,7 @@ from typing import Any
 from dfrd_bench.reporting.tables.layout import FLATTERED
 
 COLUMN, PAGE = 3.35, 6.9  # inches: one column of a paper in two columns, and both
-SMALL, USUAL = 7, 8  # points; figures are drawn at the size of print
+LEAST, SMALL, USUAL = 5, 7, 8  # points; figures are drawn at the size of print
 RULES: dict[str, Any] = {
     **{"font.size": USUAL, "axes.titlesize": USUAL, "axes.labelsize": USUAL, "figure.titlesize": USUAL},
     **{"xtick.labelsize": SMALL, "ytick.labelsize": SMALL, "legend.fontsize": SMALL, "legend.frameon": False},
