@@ -52,7 +52,8 @@ def landscape(
         (gradient,) = torch.autograd.grad(cross_entropy(model(variable).float(), y).sum(), variable)
     stream = np.random.Generator(np.random.Philox(key=[seed, 0]))
     signs = torch.from_numpy(stream.choice(np.array([-1.0, 1.0], dtype=np.float32), size=tuple(x.shape))).to(x)
-    steps = torch.linspace(-1, 1, points, device=image.device)
+    half = points // 2
+    steps = torch.arange(-half, points - half, device=image.device) / half  # with 0 among them
     across, along = torch.meshgrid(steps, steps, indexing="ij")
     moves = eps * (along.reshape(-1, 1, 1, 1) * gradient.sign() + across.reshape(-1, 1, 1, 1) * signs)
     losses, margins = [], []

@@ -144,7 +144,7 @@ def choose_rows(
         intervals: whether their cells hold intervals.
 
     Raises:
-        DfrdBenchError: see `choose_table`.
+        DfrdBenchError: see `choose_table`; or one of the wanted attacks was not run on a row.
     """
     table, notes = choose_table(runs, wanted, evidence=evidence, intervals=intervals)
     groups = sorted(table.groups, key=lambda group: -len(group.rows))
@@ -152,6 +152,15 @@ def choose_rows(
     notes += (f"Shown: students {groups[0].student}. Not shown: {others} (--student chooses).",) if others else ()
     rows = tuple(row for row in groups[0].rows if row.kind == "student")
     teacher = next((row for row in groups[0].rows if row.kind == "teacher"), None)
+    for attack in wanted.attacks or ():
+        if lacking := [row.label for row in rows if not _ran(row, attack)]:
+            raise DfrdBenchError(
+                f"{attack} was not run on {', '.join(lacking)}: `dfrd-bench evaluate RUN --attacks {attack}` adds it, and "
+                "--method or --suite chooses others."
+            )
+        if teacher is not None and not _ran(teacher, attack):
+            notes += (f"{teacher.label} is not shown: {attack} was not run on it (`dfrd-bench evaluate` adds it).",)
+            teacher = None
     return Chosen(table, groups[0].student, rows, teacher, notes)
 
 
@@ -201,7 +210,12 @@ def title_of(attack: str) -> str:
 
 def label_of(row: Row) -> str:
     """A row as tables call it, fit for a figure; with the tables' mark where the gradient attacks flatter it."""
-    return plain_in_figures(row.label) + (FLATTERED if row.flattered else "")
+    text = plain_in_figures(row.label) + (FLATTERED if row.flattered else "")
+    return f" {text}" if text.startswith("_") else text  # else Matplotlib leaves it out of legends
+
+
+def _ran(row: Row, attack: str) -> bool:
+    return all(attack in record.evaluation.attacks for record in row.records)
 
 
 def _one(name: str | None) -> tuple[str, ...]:
