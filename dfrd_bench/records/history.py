@@ -68,7 +68,7 @@ def _numbers(line: str) -> dict[str, float]:
     except (ValueError, RecursionError):
         return {}
     pairs = found.items() if isinstance(found, dict) else ()
-    return {name: value for name, value in pairs if isinstance(value, (int, float)) and _finite(value)}
+    return {name: float(value) for name, value in pairs if isinstance(value, (int, float)) and _finite(value)}
 
 
 def _finite(value: float) -> bool:

@@ -32,7 +32,8 @@ HEIGHTS = "cividis"  # of landscapes: made for the colour-blind, and its lightne
 LETTERS_PER_INCH = 17  # of usual size
 IN_A_PANEL = 10  # entries of a legend that fit under each other in the place of a panel
 ABOUT_FLATTERED = "‡ flattered by PGD"
-LETTER, HANDLE = 0.052, 0.48  # inches of a legend: a letter of its text, and what stands before that
+LETTER, HANDLE = 0.055, 0.62  # inches of a legend: a letter of its text, and what stands before that
+TITLE_ROW = 0.14  # inches that a further row of a title takes
 LEGEND_ROW = 0.17  # inches that a row of a legend takes
 
 
@@ -128,9 +129,11 @@ def panels(grid: Any, shown: int) -> tuple[list[Any], Any]:
 
 
 def headline(figure: Any, text: str) -> None:
-    """What a figure is of, above it; on several lines where it is longer than the figure is wide."""
-    letters_across = max(20, int(LETTERS_PER_INCH * figure.get_size_inches()[0]))
-    figure.suptitle("\n".join(textwrap.wrap(text, letters_across, break_long_words=False, break_on_hyphens=False)))
+    """What a figure is of, above it; on several lines where it is longer than the figure is wide, which grows by them."""
+    width, height = figure.get_size_inches()
+    lines = textwrap.wrap(text, max(20, int(LETTERS_PER_INCH * width)), break_long_words=False, break_on_hyphens=False)
+    figure.suptitle("\n".join(lines))
+    figure.set_size_inches(width, height + TITLE_ROW * max(0, len(lines) - 1))
 
 
 def percent(axis: Any) -> None:
