@@ -223,6 +223,13 @@ class TestHyperparameter:
         with pytest.raises(DfrdBenchError, match=said):
             hyperparameter_figure(self.runs, name)
 
+    def test_runs_that_share_no_attack_are_refused(self) -> None:
+        lone = make_record(
+            {"fgsm": (0.5, 0.2, 0.1)}, variant="gamma=0.3", config={"epochs": 2, "gamma": 0.3, "lr": 0.1}
+        )
+        with pytest.raises(DfrdBenchError, match="No attack was run on all of these"):
+            hyperparameter_figure([self.runs[0], ("x", lone)], "gamma")
+
     def test_beta_shows_the_last_epochs_weights(self, tmp_path: Path) -> None:
         made = []
         for beta in (1.0, 3.0):

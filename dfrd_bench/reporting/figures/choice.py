@@ -17,6 +17,7 @@ from dfrd_bench.reporting.tables.build import build_tables
 from dfrd_bench.reporting.tables.layout import FLATTERED, WITH_DATA, ResultTable, Row, attack_title
 from dfrd_bench.reporting.tables.tracks import Track
 
+NOTHING_SHARED = "No attack was run on all of these: `dfrd-bench evaluate RUN` adds what one lacks."
 ShownTrack = Literal["data-free", "with-data", "both"]
 
 
@@ -173,12 +174,18 @@ def shared_attacks(rows: Sequence[Row], table: ResultTable) -> tuple[str, ...]:
     runs = [record for row in rows for record in row.records]
     shared = tuple(attack for attack in table.attacks if all(attack in record.evaluation.attacks for record in runs))
     if not shared:
-        raise DfrdBenchError("No attack was run on all of these: `dfrd-bench evaluate RUN` adds what one lacks.")
+        raise DfrdBenchError(NOTHING_SHARED)
     return shared
 
 
 def strongest(attacks: Sequence[str]) -> str:
-    """The attack whose verdict is to be believed first."""
+    """The attack whose verdict is to be believed first.
+
+    Raises:
+        DfrdBenchError: there is none.
+    """
+    if not attacks:
+        raise DfrdBenchError(NOTHING_SHARED)
     return next((name for name in STRENGTH if name in attacks), attacks[-1])
 
 

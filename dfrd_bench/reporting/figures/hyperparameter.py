@@ -95,7 +95,9 @@ def sweeps_over(runs: Sequence[Run], name: str, along: Sequence[str] = ()) -> li
     return found
 
 
-def hyperparameter_figure(runs: Sequence[Run], name: str, *, along: Sequence[str] = (), attacks: Any = None) -> Any:
+def hyperparameter_figure(
+    runs: Sequence[Run], name: str, *, along: Sequence[str] = (), attacks: Sequence[str] | None = None
+) -> Any:
     """Average (a) and worst-class (b) accuracy against a hyper-parameter, a line per attack, or per method and attack.
 
     Args:
@@ -116,11 +118,11 @@ def hyperparameter_figure(runs: Sequence[Run], name: str, *, along: Sequence[str
         figure, (axes,) = canvas(1, 2, width=PAGE, height=2.1)
         for axis, metric in zip(axes, METRICS, strict=True):
             _draw(axis, sweeps, name, shown, metric)
-        _finish(figure, axes, sweeps, name)
+        _finish(figure, axes, sweeps)
     return figure
 
 
-def beta_figure(runs: Sequence[Run], attacks: Any = None) -> Any:
+def beta_figure(runs: Sequence[Run], attacks: Sequence[str] | None = None) -> Any:
     """Fair-ARD's figure 5: (a) the class weights at each β after the last epoch, (b) average and (c) worst-class accuracy.
 
     Args:
@@ -150,7 +152,7 @@ def beta_figure(runs: Sequence[Run], attacks: Any = None) -> Any:
         axes[0].grid(axis="y")
         for axis, metric in zip(axes[1:], METRICS, strict=True):
             _draw(axis, sweeps, "β", shown, metric, first=len(sweeps[0].runs))
-        _finish(figure, axes, sweeps, "β", legends=(axes[0], axes[1]))
+        _finish(figure, axes, sweeps, legends=(axes[0], axes[1]))
     return figure
 
 
@@ -187,7 +189,7 @@ def _draw(axis: Any, sweeps: Sequence[Sweep], name: str, attacks: Sequence[str],
     percent(axis)
 
 
-def _finish(figure: Any, axes: Sequence[Any], sweeps: Sequence[Sweep], name: str, legends: Sequence[Any] = ()) -> None:
+def _finish(figure: Any, axes: Sequence[Any], sweeps: Sequence[Sweep], legends: Sequence[Any] = ()) -> None:
     letters(axes)
     spec = sweeps[0].records[0].spec
     methods = ", ".join(sweep.label for sweep in sweeps)

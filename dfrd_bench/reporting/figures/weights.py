@@ -31,12 +31,11 @@ from dfrd_bench.reporting.figures.style import (
     whole_epochs,
 )
 
-FAMILIES = {"p": "share of each class\namong the new images", "w": "weight of each class"}
+FAMILIES = {"p": "share of each class among the new images", "w": "weight of each class"}
 """What histories call the weights, and what they are: FERD's eq. 3, Fair-ARD's eq. 7."""
 EQUAL = ("reweighting=false",)  # parts of a variant's name that mean equal weights
 FAIR = "fair-"  # what a method's name begins with that is another's, reweighted
 NAMED = 20  # classes up to which each is named
-SETTINGS_THAT_WEIGH = ("beta", "strategy", "reweighting", "class_temperature", "class_unit")
 
 
 def weights_figure(run: Run, other: Run | None, attack: str | None = None) -> Any:
@@ -66,7 +65,7 @@ def weights_figure(run: Run, other: Run | None, attack: str | None = None) -> An
     names = [plain_in_figures(class_name) for class_name in info.class_names]
     with styled():
         figure, ((above, below),) = canvas(1, 2, width=PAGE, height=2.6)
-        _draw_weights(figure, above, epochs, weights, names, FAMILIES[name].replace("\n", " "))
+        _draw_weights(figure, above, epochs, weights, names, FAMILIES[name])
         _draw_outcome(below, members, attack, names)
         letters([above, below])
         headline(figure, subject(record))
