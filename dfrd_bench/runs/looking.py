@@ -173,7 +173,13 @@ def synthetic_confusion(folder: Path, record: Record, attack: str, where: Where)
     with Precision("fp32").backends():
         images = LabelledImages(kept, torch.from_numpy(classes))
         attacked = predict_under_attack(
-            chosen, model, images, threat=threat, device=device, seed=record.evaluation.seed
+            chosen,
+            model,
+            images,
+            threat=threat,
+            device=device,
+            seed=record.evaluation.seed,
+            on_batch=lambda done, accuracy: where.observer.on_attack(attack, done, len(images), accuracy),
         )
         x = Precision().images(kept.to(device))
         with torch.no_grad():
