@@ -12,9 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import matplotlib
 import plugin_packages
 import pytest
 import tiny
+from PIL import Image, ImageChops
 
 from dfrd_bench.reporting.frame import load_results
 
@@ -142,6 +144,60 @@ def test_a_printed_table_is_what_the_committed_records_say(
 ) -> None:
     outcome = tiny.command("table", committed / part, *arguments.split())
     assert printed.strip() == outcome.out.strip()
+
+
+DRAWN = re.compile(r"dfrd-bench figure (\S+) (results/[^`\n]*?) -o (docs/figures/\S+\.png) --dpi (\d+)")
+ASKED_AGAIN = ("curve", "landscape", "features", "synthetic-confusion")  # whose networks take their time
+
+
+def drawings() -> list[tuple[str, str, str, str]]:
+    """Of each picture in the documents: its kind, of what it is, its file and its dots per inch."""
+    return sorted({found.groups() for page in PAGES for found in DRAWN.finditer(page.read_text(encoding="utf-8"))})
+
+
+def test_every_picture_has_its_command_and_all_are_small() -> None:
+    folder = TUTORIAL.parent / "figures"
+    assert {path.name for path in folder.iterdir()} == {Path(file).name for _, _, file, _ in drawings()}
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 600_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "file", "dpi"),
+    [one for one in drawings() if one[0] not in ASKED_AGAIN],
+    ids=lambda text: text,
+)
+def test_a_picture_is_what_the_committed_records_say(
+    committed: Path, tmp_path: Path, kind: str, arguments: str, file: str, dpi: str
+) -> None:
+    there = Image.open(TUTORIAL.parent.parent / file)
+    if there.info["Software"].split(",")[0] != f"Matplotlib version{matplotlib.__version__}":
+        pytest.skip(f"was drawn by {there.info['Software']}, which draws letters in another way")
+    words = [
+        str(committed / word.removeprefix("results/")) if word.startswith("results/") else word
+        for word in arguments.split()
+    ]
+    outcome = tiny.command("figure", kind, *words, "-o", tmp_path / "f.png", "--dpi", dpi)
+    assert outcome.code == 0, outcome.err
+    same = ImageChops.difference(there.convert("RGB"), Image.open(tmp_path / "f.png").convert("RGB")).getbbox() is None
+    assert same, f"no longer so: dfrd-bench figure {kind} {arguments} -o {file} --dpi {dpi}"
+
+
+def test_the_readme_opens_with_two_commands_a_picture_and_five_numbers_a_method() -> None:
+    text = PAGES[0].read_text(encoding="utf-8")
+    opening = text[: text.index("<!-- end of table -->")]
+    first, second = opening[opening.index("```") :].split("```")[1].strip().splitlines()
+    assert first.startswith("pip install -e .  &&  dfrd-bench run --method ferd --dataset digits ")
+    assert second.startswith('pip install -e ".[test]"  &&  pytest ')
+    (picture,) = re.findall(r"!\[[^\]]+\]\((\S+)\)", opening)
+    assert picture in {file for _, _, file, _ in drawings()}
+    assert f"-o {picture}" in opening
+    heading = next(line for line in opening.splitlines() if line.startswith("| Method"))
+    assert (
+        re.sub(r"\s+", " ", heading)
+        == "| Method | Clean (%) ↑ | AutoAttack (%) ↑ | Worst class (%) ↑ | NSD ↓ | Minutes |"
+    )
+    assert "[full table](docs/results.md)" in opening
+    assert len(PRINTED.findall((TUTORIAL.parent / "results.md").read_text(encoding="utf-8"))) == 1
 
 
 def test_the_readme_prints_its_two_tables() -> None:

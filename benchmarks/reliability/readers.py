@@ -18,6 +18,7 @@ from dfrd_bench.evaluation.contradictions import believed_record
 from dfrd_bench.evaluation.summary import attack_record, evaluation_record
 from dfrd_bench.evaluation.unfinished import Finished, Unfinished
 from dfrd_bench.problem import DatasetInfo, ThreatModel
+from dfrd_bench.records.history import read_history
 from dfrd_bench.records.reading import read_file
 from dfrd_bench.records.schema import (
     DatasetRecord,
@@ -160,6 +161,12 @@ def readers(root: Path) -> dict[str, Reader]:
         if found.shape != (1, *shape):
             raise WrongError("image")
 
+    def history() -> None:
+        for epochs, values in read_history(root).values():
+            if len(epochs) != len(values) or values.dtype != np.float64:
+                raise WrongError("history")
+        History(root / "history.jsonl").truncate(3)
+
     unfinished_path = unfinished_file(root, "pgd20")
     Unfinished(root, "key").save("pgd20", {}, Finished(PREDICTED["pgd20"], 1.0, ["a"], {"one": 0.5}).to_arrays())
     files: dict[str, tuple[Path, tuple[bytes, ...], Callable[[], object]]] = {
@@ -174,7 +181,7 @@ def readers(root: Path) -> dict[str, Reader]:
         "request": (root / "r.yaml", made["request"], lambda: read_request(root / "r.yaml")),
         "image": (root / "x.png", made["image"], image),
         "published": (root / "p.csv", made["published"], lambda: read_entries(root / "p.csv")),
-        "history": (root / "history.jsonl", made["history"], lambda: History(root / "history.jsonl").truncate(3)),
+        "history": (root / "history.jsonl", made["history"], history),
     }
     return {name: Reader(name, root, *parts) for name, parts in files.items()}
 

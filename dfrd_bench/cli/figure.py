@@ -1,121 +1,75 @@
-"""`dfrd-bench figure`: pictures of what a run was measured to do."""
+"""`dfrd-bench figure`: the kinds of figures there are, and what they show."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from dfrd_bench.cli import options
+from dfrd_bench.cli import figure_networks, figure_records, figure_runs
+from dfrd_bench.errors import unknown_name
 
-if TYPE_CHECKING:
-    from dfrd_bench.evaluation.curve import Curve
+KINDS: dict[str, tuple[click.Command, str]] = {
+    "plane": (
+        figure_records.plane,
+        "average against worst class, with intervals: who is fair, who only good on average",
+    ),
+    "classes": (figure_records.classes, "accuracy per class, of teacher and students, under each attack (FERD 1)"),
+    "nsd": (
+        figure_records.nsd,
+        "NSD of each method, or of pairs vanilla and fair, and the teacher's line (Fair-ARD 3, 4)",
+    ),
+    "capacity": (figure_records.capacity, "NSD against the student's width, depth or size (Fair-ARD 1)"),
+    "hyperparameter": (figure_records.hyperparameter, "average and worst class against any hyper-parameter (FERD 5)"),
+    "beta": (figure_records.beta, "class weights, average and worst class at each β (Fair-ARD 5)"),
+    "cost": (figure_records.cost, "accuracy against the time the training took"),
+    "samples": (figure_records.samples, "synthetic images of several methods side by side (FERD 6, 7, 10)"),
+    "weights": (figure_runs.weights, "class weights over the epochs of a run, and what they did (FERD 4)"),
+    "epochs": (figure_runs.epochs, "metrics over the epochs of runs that were probed (FERD 8)"),
+    "confusion": (figure_runs.confusion, "a run's confusion matrices and attack targets (FERD 2)"),
+    "synthetic-confusion": (figure_networks.synthetic_confusion, "the same of real beside synthetic images (FERD 9)"),
+    "curve": (figure_networks.curve, "a run's accuracy against ε: are there gradients to follow?"),
+    "landscape": (figure_networks.landscape, "the loss around one image, of one run or several: who hides gradients"),
+    "features": (figure_networks.features, "the teacher's features of real and of synthetic images (PCA or t-SNE)"),
+}
+"""Every kind: its command, and a line about it with the number of the papers' figure that it is like."""
 
-CONFUSION_EXAMPLES = """
+EPILOG = """
 \b
 Examples:
+  dfrd-bench figure plane results/digits -o plane.pdf
+  dfrd-bench figure classes results/digits --suite main --attacks clean,autoattack -o classes.svg
   dfrd-bench figure confusion results/digits/digits-wrn-10-2/wrn-10-1/ferd/default-seed1-96fe9e44
-  dfrd-bench figure confusion RUN --attack pgd20 --output pgd20.pdf
-"""
-CURVE_EXAMPLES = """
-\b
-Examples:
-  dfrd-bench figure curve results/digits/digits-wrn-10-2/wrn-10-1/ferd/default-seed1-96fe9e44
-  dfrd-bench figure curve RUN --attack pgd20x5 --output curve.pdf
 """
 
 
-@click.group(epilog=CONFUSION_EXAMPLES + CURVE_EXAMPLES.partition("Examples:\n")[2])
+class Kinds(click.Group):
+    """The kinds in the order above; a wrong one gets the nearest right ones."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All of them."""
+        return [*KINDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One of them."""
+        return KINDS[cmd_name][0] if cmd_name in KINDS else None
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """As click does, but a wrong name gets the nearest right ones."""
+        if args and not args[0].startswith("-") and args[0] not in KINDS:
+            raise unknown_name("kind of figure", args[0], KINDS)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """A line about each."""
+        with formatter.section("Kinds"):
+            formatter.write_dl([(name, text) for name, (_, text) in KINDS.items()])
+
+
+@click.group(cls=Kinds, epilog=EPILOG, subcommand_metavar="KIND [ARGS]...")
 def figure() -> None:
-    """Draw figures of a run, from its record or from its weights."""
+    """Draw figures for print from records, histories or weights: PDF, SVG or PNG, by the ending of the file.
 
-
-@figure.command(epilog=CONFUSION_EXAMPLES)
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--attack", metavar="NAME", help="Draw only this attack; by default all that were run.")
-@click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="RUN/confusion.png by default."
-)
-def confusion(run: Path, attack: str | None, output: Path | None) -> None:
-    """Draw RUN's confusion matrix under every attack, and the classes its misclassified images are taken for.
-
-    Rows are true classes, columns predicted ones; darker is a larger share of the true class. The bars below show of all
-    misclassified images the share taken for each class; their entropy is 1 where no class is preferred.
+    They are drawn at the size of print, one or two columns of a page wide, in colours that the colour-blind tell apart; markers,
+    lines and hatches do so in grey. In brackets: the figure of FERD or Fair-ARD that a kind is like. docs/figures.md shows all.
     """
-    from dfrd_bench.evaluation.contradictions import believed_record
-    from dfrd_bench.reporting.figures.confusion import CONFUSION_FILE, confusion_figure, save_figure
-
-    target = output or run / CONFUSION_FILE
-    save_figure(confusion_figure(believed_record(run), attack), target)
-    click.echo(target)
-
-
-@figure.command(epilog=CURVE_EXAMPLES)
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--attack", default="pgd20", show_default=True, metavar="NAME", help="Any that keeps within ε.")
-@click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="RUN/curve.png by default."
-)
-@click.option("--dataset", metavar="NAME", help="Where the images are, e.g. imagefolder:PATH.")
-@options.data_dir
-@options.device
-@options.quiet
-def curve(
-    run: Path,
-    attack: str,
-    output: Path | None,
-    dataset: str | None,
-    data_dir: str | None,
-    device: str,
-    quiet: bool,
-) -> None:
-    """Attack RUN's stored weights at growing ε, and draw the accuracy that is left: on average, and of the worst class.
-
-    ε goes from 0 over a quarter and a half of the run's own to the run's own, and doubles from there until nothing is left, at
-    most up to 1; the step is ε/4. Where the accuracy does not fall to 0, gradients are hidden from the attack (or the network
-    takes all images for one class), and what it leaves at the run's ε is not to be trusted either.
-    """
-    from dfrd_bench.cli.progress import watching
-    from dfrd_bench.evaluation.contradictions import believed_record
-    from dfrd_bench.records.files import check_writable
-    from dfrd_bench.reporting.figures.confusion import picture_format, save_figure
-    from dfrd_bench.reporting.figures.curve import CURVE_FILE, curve_figure
-    from dfrd_bench.runs.sweep import sweep_run
-
-    record, target = believed_record(run), output or run / CURVE_FILE
-    picture_format(target)  # what is wrong with it is said now, not after the attacks
-    check_writable(target)
-    with watching(quiet) as observer:
-        found = sweep_run(run, attack=attack, dataset=dataset, data_dir=data_dir, device=device, observer=observer)
-    _print_curve(found)
-    save_figure(curve_figure(record, found), target)
-    click.echo(target)
-
-
-def _print_curve(found: Curve) -> None:
-    """Its numbers, and what they warn of."""
-    from rich.table import Table
-
-    from dfrd_bench.cli.printing import console
-    from dfrd_bench.reporting.tables.comparability import level
-    from dfrd_bench.reporting.tables.layout import attack_title
-
-    title = attack_title(found.attack)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("ε", f"{title} average %", "worst class %"):
-        table.add_column(heading, justify="right")
-    table.add_column("")
-    for point in found.points:
-        own = "the run's own" if point.eps == found.eps else ""
-        table.add_row(level(point.eps), f"{100 * point.average:.2f}", f"{100 * point.worst_class:.2f}", own)
-    console(width=120).print(table)
-    for note in found.notes:
-        click.echo(f"Warning: {note}", err=True)
-    if not found.reaches_zero:
-        click.echo(
-            f"Warning: under {title} the accuracy does not fall to 0: {100 * found.points[-1].average:.2f} % are right even at "
-            "ε = 1, where any image can become any other. Gradients are hidden from it, its steps do not get there, or the "
-            "network takes all images for one class.",
-            err=True,
-        )

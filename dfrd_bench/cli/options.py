@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from click.core import ParameterSource
@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from dfrd_bench.attacks import STANDARD_ATTACKS
 from dfrd_bench.cli.threads import use
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.records.probes import ProbeOn
 from dfrd_bench.runs.request import Request, read_request, requested
 from dfrd_bench.settings import from_yaml, number
 
@@ -80,6 +81,23 @@ NETWORKS: tuple[Option, ...] = (
     ),
 )
 """What learns from what, and for how long."""
+
+PROBING: tuple[Option, ...] = (
+    click.option(
+        "--probe",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Measure the student every N epochs, cheaply, for `figure epochs`; changes nothing of the run.",
+    ),
+    click.option(
+        "--probe-on",
+        type=click.Choice(get_args(ProbeOn)),
+        default="synthetic",
+        show_default=True,
+        help="On synthetic images (of methods with data: training images), or on a part of the test images, marked as such.",
+    ),
+)
+"""A look at the training while it goes on."""
 
 MEASURING: tuple[Option, ...] = (
     click.option(

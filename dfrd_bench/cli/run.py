@@ -18,6 +18,7 @@ Examples:
   dfrd-bench run --method zskt --epochs 5 --attacks clean,pgd20
   dfrd-bench run --method ferd --dataset cifar10 --dry-run
   dfrd-bench run --config run.yaml --seed 1
+  dfrd-bench run --method ferd --probe 5 --results probed/
   dfrd-bench run --method ferd --dataset imagefolder:birds --teacher checkpoint:t.pt --teacher-arch wrn-16-2
 """
 
@@ -31,6 +32,7 @@ Examples:
     click.option("--epochs", type=int, help="Distillation epochs (same as --set epochs=N)."),
     options.seed,
     *options.BALL,
+    *options.PROBING,
     *options.MEASURING,
     options.results,
 )

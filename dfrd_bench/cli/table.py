@@ -16,6 +16,7 @@ EPILOG = """
 Examples:
   dfrd-bench table results
   dfrd-bench table results --teacher --attacks clean,pgd20,autoattack
+  dfrd-bench table results --suite main --teacher --brief
   dfrd-bench table results --ci --attacks pgd20,autoattack
   dfrd-bench table results --suite conversion
   dfrd-bench table results --attacks autoattack --cost
@@ -56,6 +57,11 @@ Examples:
     "--stages", is_flag=True, help="Show below what stood after each stage of AutoAttack, where it is recorded."
 )
 @click.option("--ci", is_flag=True, help="Show 95% intervals over test images instead of the spread over seeds.")
+@click.option(
+    "--brief",
+    is_flag=True,
+    help="Five numbers a method, for a first look: without attack, under the strongest one, worst class, NSD, minutes.",
+)
 @click.option("--cost", is_flag=True, help="Show below what training cost: passes per student step, time, memory.")
 @click.option(
     "--tracks",
@@ -89,6 +95,7 @@ def table(
     suite: str | None,
     stages: bool,
     ci: bool,
+    brief: bool,
     cost: bool,
     tracks: Literal["apart", "both"],
     teacher: bool,
@@ -123,6 +130,7 @@ def table(
         with_trained_teachers,
     )
     from dfrd_bench.reporting.tables.beside import beside, published_rows
+    from dfrd_bench.reporting.tables.brief import render_brief
     from dfrd_bench.reporting.tables.build import build_tables
     from dfrd_bench.reporting.tables.choice import narrowed
     from dfrd_bench.reporting.tables.cost import with_cost
@@ -136,6 +144,8 @@ def table(
         raise DfrdBenchError("--wide, --caption, --label and --notes are for --format latex.")
     if published is not None and (metrics or columns):
         raise DfrdBenchError("--published shows the paper's columns: leave --metrics and --columns out.")
+    if brief and (metrics or columns or published or ci or cost or stages):
+        raise DfrdBenchError("--brief has columns of its own: leave other choices of them out.")
     chosen = None if attacks is None else names(attacks)
     printed = None if published is None else published_rows(published, chosen)
     rows = None if suite is None else load_suite(suite)
@@ -165,9 +175,12 @@ def table(
     if style == "csv":  # the one format without room for them
         for warning in (text for result in with_stages(tables) for text in result.warnings):
             click.echo(f"Warning: {warning}", err=True)
+    text = render_brief(tables, style) if brief else ""
     if output is not None:
-        write_atomically(output, render(tables, style, paper).encode())
+        write_atomically(output, (text or render(tables, style, paper)).encode())
         click.echo(f"Wrote {output}.")
+    elif brief:
+        say(text)
     elif style == "terminal" and sys.stdout.isatty():
         from dfrd_bench.cli.printing import SafeConsole
         from dfrd_bench.reporting.tables.terminal import renderable

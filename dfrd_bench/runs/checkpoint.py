@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dfrd_bench._version import __version__
 from dfrd_bench.errors import DfrdBenchError, out_of_memory
 from dfrd_bench.records.files import replace_whole, unwritable, write_atomically
+from dfrd_bench.records.history import HISTORY_FILE as HISTORY_FILE
 from dfrd_bench.records.reading import MIB, read_file, read_text
 from dfrd_bench.records.sealed import seal, unsealed
 from dfrd_bench.records.versions import CHECKPOINT, VERSION, WRITER, NewerError, migrated_checkpoint
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from dfrd_bench.method import Stateful
 
 log = logging.getLogger(__name__)
-HISTORY_FILE = "history.jsonl"  # in the folder of a run: a line of numbers per epoch
 LARGEST = 256 * MIB  # bytes of a history
 LARGEST_STATE = MIB
 

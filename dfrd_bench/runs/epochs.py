@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dfrd_bench.errors import DfrdBenchError, out_of_memory
 from dfrd_bench.method import Progress, Stateful
 from dfrd_bench.observer import Observer, OnStep
+from dfrd_bench.records.probes import PREFIX
 from dfrd_bench.records.schema import TrainingRecord
 from dfrd_bench.runs.checkpoint import HISTORY_FILE, Checkpoint, History
 from dfrd_bench.runs.environment import peak_memory
@@ -68,6 +69,7 @@ def train_epochs(
     networks: Mapping[str, nn.Module] = MappingProxyType({}),
     still_alone: Callable[[], None] = lambda: None,
     images: str | None = None,
+    probe: Callable[[int], dict[str, float]] = lambda epoch: {},
 ) -> TrainingRecord:
     """Train to the last epoch, going on from a checkpoint if there is one.
 
@@ -81,6 +83,7 @@ def train_epochs(
         networks: "teacher" and "student" whose passes are to be recorded, see `Passes`; by default none.
         still_alone: refuses to go on where the folder is gone or another's, see `Alone.check`; asked after each epoch.
         images: digest of the training images, where the trainee sees them; a checkpoint of others is refused.
+        probe: asked after each epoch for numbers that are kept in the history beside the trainee's own, and nowhere else.
 
     Where it goes on on a CPU with another number of threads, that is one of the trainee's cautions.
 
@@ -113,6 +116,7 @@ def train_epochs(
         took = time.perf_counter() - began
         seconds += took
         still_alone()
+        numbers = {**numbers, **probe(epoch)}
         lines.append({"epoch": epoch, "seconds": took, **numbers})
         history.append(lines[-1])
         observer.on_epoch(epoch, numbers)
@@ -124,9 +128,14 @@ def train_epochs(
             cost = time.monotonic() - saved
             observer.stops.safe_point()
     latest = lines[-1] if lines else {}  # none where somebody removed the history
-    last = {k: x for k, x in latest.items() if k not in ("epoch", "seconds") and x is not None and math.isfinite(x)}
+    last = {k: x for k, x in latest.items() if _is_own(k) and x is not None and math.isfinite(x)}
     peak = max(peak, peak_memory(device))
     return TrainingRecord(epochs=epochs, seconds=seconds, peak_memory_bytes=peak, last=last, passes=passes.record())
+
+
+def _is_own(name: str) -> bool:
+    """Whether a number of the history is the trainee's, and neither ours nor a probe's."""
+    return name not in ("epoch", "seconds") and not name.startswith(PREFIX)
 
 
 class LastStage:

@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from dfrd_bench.attacks import STANDARD_ATTACKS
 from dfrd_bench.problem import PrecisionChoice
 from dfrd_bench.records.files import read_mapping
+from dfrd_bench.records.probes import ProbeOn
 from dfrd_bench.settings import number, validated
 
 
@@ -63,6 +64,8 @@ class Request:
         device: auto, cpu, cuda or cuda:N.
         data_dir, test_images: those of `dfrd_bench.datasets.base.open_dataset`.
         compile: whether the student is compiled.
+        probe: of a run: measure the student after every so many epochs, for its history; never when None.
+        probe_on: the images that this is done on.
         attacks: names of `dfrd-bench list attacks`.
         results: folder of all results.
         output: of a run that makes a teacher, and of no other: the `.safetensors` file of its weights; its record lies beside it.
@@ -86,6 +89,8 @@ class Request:
     data_dir: Place | None = None
     test_images: int | None = None
     compile: bool = False
+    probe: Annotated[int, Field(ge=1)] | None = None
+    probe_on: ProbeOn = "synthetic"
     attacks: Annotated[tuple[str, ...], BeforeValidator(names)] = STANDARD_ATTACKS
     results: Place = "results"
     output: Place | None = None

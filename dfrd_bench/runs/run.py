@@ -7,6 +7,7 @@ import gc
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from dfrd_bench.runs.pictures import keep_samples
 from dfrd_bench.runs.place import Place, begun_at, is_finished, place_of
 from dfrd_bench.runs.preflight import COPIES, check_place, check_recordable, size_of
 from dfrd_bench.runs.preparation import Prepared, prepare, teacher_request
+from dfrd_bench.runs.probing import Probe, no_probe, probing
 from dfrd_bench.runs.request import Request, requested
 from dfrd_bench.runs.subject import check_own_images, check_trained_on
 
@@ -113,7 +115,9 @@ def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bo
             check_writable(place.weights)  # outside the folder
         with alone_in(folder) as alone:
             if not is_finished(place, prepared.spec):  # as long as it took to get the folder
-                return _make(prepared, place, alone, attacks, observer, keep_checkpoint)
+                return _make(prepared, place, alone, attacks, observer, keep_checkpoint, request)
+    if request.probe is not None:
+        log.warning("%s is there already: a finished run is not probed any more.", folder)
     check_own_images(load_record(folder), prepared.dataset)
     check_trained_on(folder, load_record(folder).dataset.training_digest, prepared.training_digest)
     record = evaluate_run(folder, attacks=attacks, dataset=prepared.dataset, device=request.device, observer=observer)
@@ -122,7 +126,13 @@ def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bo
 
 @logs_failures(lambda _, place, *__: place.folder)
 def _make(
-    prepared: Prepared, place: Place, alone: Alone, attacks: Sequence[str], observer: Observer, keep_checkpoint: bool
+    prepared: Prepared,
+    place: Place,
+    alone: Alone,
+    attacks: Sequence[str],
+    observer: Observer,
+    keep_checkpoint: bool,
+    request: Request,
 ) -> Finished:
     """Train, evaluate and record, in a folder that nobody else works in."""
     from dfrd_bench.runs.measurement import measure
@@ -143,7 +153,9 @@ def _make(
         state.write("training", **known)
         (folder / RECORD_FILE).unlink(missing_ok=True)  # of a teacher whose weights are gone
         drop_temporaries(place.weights.parent, place.weights.name)
-        training, weights_sha256 = train(trainee, prepared, place, alone, observer)
+        epochs, tested = prepared.config.epochs, prepared.dataset.load_tested
+        probe = probing(request.probe, request.probe_on, epochs, prepared.problem, tested)
+        training, weights_sha256 = train(trainee, prepared, place, alone, observer, probe)
         for finding in (found := trainee.findings()):
             log.warning(finding)
         cautions = (*trainee.cautions, *found)
@@ -178,7 +190,7 @@ def _with_weights(spec: ExperimentSpec, sha256: str) -> ExperimentSpec:
 
 
 def train(
-    method: Method, prepared: Prepared, place: Place, alone: Alone, observer: Observer
+    method: Method, prepared: Prepared, place: Place, alone: Alone, observer: Observer, probe: Probe = no_probe
 ) -> tuple[TrainingRecord, str]:
     """Train to the last epoch, going on from a checkpoint if there is one, and write the student's weights.
 
@@ -198,6 +210,7 @@ def train(
         networks={"teacher": problem.teacher, "student": problem.student},
         still_alone=alone.check,
         images=prepared.training_digest,
+        probe=partial(probe, method),
     )
     alone.check()
     weights_sha256 = write_weights(place.weights, method.student)

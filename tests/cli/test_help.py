@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import tiny
 
+from dfrd_bench.cli.figure import KINDS as FIGURES
 from dfrd_bench.cli.listing import KINDS
 from dfrd_bench.cli.main import COMMANDS
 from dfrd_bench.cli.progress import bars, summarise
@@ -20,7 +21,7 @@ HEAVY = ("torch", "torchvision", "robustbench", "sklearn", "matplotlib", "pandas
 
 
 def test_help_of_every_command_imports_nothing_heavy() -> None:
-    calls = [[], *([name] for name in COMMANDS), ["teacher", "train"], ["figure", "confusion"], ["figure", "curve"]]
+    calls = [[], *([name] for name in COMMANDS), ["teacher", "train"], *(["figure", kind] for kind in FIGURES)]
     calls += [["bench", name] for name in ("methods", "attacks", "autoattack", "startup", "agreement", "all")]
     script = f"""
 import io, json, sys

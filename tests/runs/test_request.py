@@ -34,6 +34,8 @@ EVERYTHING = Request(
     data_dir="/data/ümläut",
     test_images=30,
     compile=True,
+    probe=5,
+    probe_on="test",
     attacks=("clean", "pgd20"),
     results="elsewhere",
 )

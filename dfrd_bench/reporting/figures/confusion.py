@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dfrd_bench.errors import unknown_name
 from dfrd_bench.evaluation.metrics import target_distribution, target_entropy
-from dfrd_bench.records.files import write_atomically
-from dfrd_bench.records.schema import AttackRecord, Record
+from dfrd_bench.records.schema import Record
 from dfrd_bench.reporting.escaping import plain_in_figures
-from dfrd_bench.reporting.figures.fonts import every_script
-from dfrd_bench.reporting.tables.layout import ATTACK_TITLES, attack_title, display_name
+from dfrd_bench.reporting.figures.captions import subject, who
+from dfrd_bench.reporting.figures.saving import save_figure as save_figure
+from dfrd_bench.reporting.figures.style import COLOURS, LEAST, PAGE, SHADES, SMALL, canvas, headline, styled
+from dfrd_bench.reporting.tables.layout import ATTACK_TITLES, attack_title
 
 CONFUSION_FILE = "confusion.png"
 NUMBERED = 20  # classes up to which a cell has room for its count
 NAMED = 50  # names that fit along an axis
-DOTS_PER_INCH = 120
-COLOUR = "#2f5d8a"
+ACROSS = 3  # matrices in a row
+SIDE = 2.1  # inches of a matrix of few classes
+NUMBERED_CELL, CELL = 0.15, 0.06  # inches of a class, with a number and without
+TALL = 3.2  # a matrix is so many times as high as the bars below it
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """One panel: counts [K, K] of true class by predicted class, and what they are of."""
+
+    title: str
+    counts: NDArray[np.int64]
 
 
 def confusion_figure(record: Record, attack: str | None = None) -> Any:
@@ -35,81 +46,110 @@ def confusion_figure(record: Record, attack: str | None = None) -> Any:
         attack: show only this one.
 
     Returns:
-        A `matplotlib.figure.Figure` with two rows of axes and a column per attack.
+        A `matplotlib.figure.Figure` with two rows of axes and a column per attack; from the fourth attack on below the first.
 
     Raises:
         DfrdBenchError: the run was not evaluated with that attack.
     """
-    from matplotlib.figure import Figure
-
     results = record.evaluation.attacks
     if attack is not None and attack not in results:
         raise unknown_name("attack in this record", attack, results)
     order = [*ATTACK_TITLES, *sorted(results.keys() - ATTACK_TITLES.keys())]
     shown = [name for name in order if name in results and attack in (None, name)]
-    names = [plain_in_figures(name) for name in record.dataset.info.class_names]
-    side = min(8.0, max(3.4, 0.07 * len(names)))
-    figure = Figure(figsize=(side * len(shown) + 1.2, 1.35 * side + 0.6), layout="constrained")
-    axes: Any = figure.subplots(2, len(shown), squeeze=False, sharex="col", height_ratios=(3.2, 1))
-    highest = max(target_distribution(np.array(results[name].confusion)).max() for name in shown)
-    for column, name in enumerate(shown):
-        upper, lower = axes[:, column]
-        _draw_matrix(
-            upper, results[name], f"{plain_in_figures(attack_title(name))}: {100 * results[name].average:.1f} % correct"
+    matrices = [
+        Matrix(
+            f"{plain_in_figures(attack_title(name))}: {100 * results[name].average:.1f} % correct",
+            np.array(results[name].confusion),
         )
-        _draw_targets(lower, results[name], highest)
-        _name_classes(lower.xaxis, names)
-        upper.tick_params(labelbottom=False)
-        if column:
-            upper.set_yticks([])
-            lower.tick_params(labelleft=False)
-        else:
-            _name_classes(upper.yaxis, names)
-            upper.set_ylabel("true class")
-            lower.set_ylabel("share of the\nmisclassified")
-    figure.supxlabel("predicted class", fontsize=10)
-    figure.suptitle(f"{subject(record)}; dashed: all classes equally often", fontsize=11)
+        for name in shown
+    ]
+    return matrices_figure(matrices, record.dataset.info.class_names, subject(record))
+
+
+def synthetic_figure(record: Record, attack: str, found: Mapping[str, NDArray[np.int64]]) -> Any:
+    """Confusion on real test images under an attack, beside that on the run's synthetic images (as figure 9 of FERD).
+
+    Of synthetic images the true class is the one that the teacher gives them.
+
+    Args:
+        record: of the run; its confusion on real images is the first panel.
+        attack: its name.
+        found: what else was measured, by what it was measured on: counts [K, K].
+
+    Returns:
+        A `matplotlib.figure.Figure` as that of `confusion_figure`.
+    """
+    counts = {f"real, {attack_title(attack)}": np.array(record.evaluation.attacks[attack].confusion), **found}
+    matrices = [
+        Matrix(f"{plain_in_figures(name)}: {100 * of.trace() / max(int(of.sum()), 1):.1f} % correct", of)
+        for name, of in counts.items()
+    ]
+    said = f"{who(record)} on {plain_in_figures(record.spec.student)}: real and synthetic images"
+    return matrices_figure(matrices, record.dataset.info.class_names, said)
+
+
+def matrices_figure(matrices: Sequence[Matrix], class_names: Sequence[str], title: str) -> Any:
+    """Matrices side by side on one scale, each above the shares that its misclassified images are taken for.
+
+    Args:
+        matrices: of one set of classes.
+        class_names: of each.
+        title: of the figure.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    names = [plain_in_figures(name) for name in class_names]
+    across = min(ACROSS, len(matrices))
+    down = -(-len(matrices) // across)
+    side = min(6.0, max(SIDE, (NUMBERED_CELL if len(names) <= NUMBERED else CELL) * len(names)))
+    width = max(PAGE * across / ACROSS if across > 1 else 0.0, side * across + 0.8)
+    highest = max(target_distribution(matrix.counts).max() for matrix in matrices)
+    with styled():
+        figure, axes = canvas(
+            2 * down,
+            across,
+            width=width,
+            height=down * (1 + 1 / TALL) * side + 0.6 * down + 0.4,
+            height_ratios=(TALL, 1) * down,
+        )
+        for place in range(down * across):
+            row, column = 2 * (place // across), place % across
+            upper, lower = axes[row : row + 2, column]
+            if place >= len(matrices):
+                upper.set_visible(False)
+                lower.set_visible(False)
+                continue
+            _draw_matrix(upper, matrices[place])
+            _draw_targets(lower, matrices[place].counts, highest)
+            for axis in (upper, lower):
+                axis.set_xlim(-0.5, len(names) - 0.5)
+            _name_classes(lower.xaxis, names)
+            upper.set_xticks(lower.get_xticks(), [])
+            if column:
+                upper.set_yticks([])
+                lower.tick_params(labelleft=False)
+            else:
+                _name_classes(upper.yaxis, names)
+                upper.set_ylabel("true class")
+                lower.set_ylabel("share of the\nmisclassified")
+        figure.supxlabel("predicted class", fontsize=axes[0, 0].yaxis.label.get_size())
+        headline(figure, f"{title}; dashed: all classes equally often")
     return figure
 
 
-def save_figure(figure: Any, path: Path) -> None:
-    """Write a figure in the format that the file's ending names, PNG without one.
-
-    Raises:
-        DfrdBenchError: there is no such format, or the file cannot be written.
-    """
-    buffer = io.BytesIO()
-    ending = picture_format(path)
-    with every_script(figure):
-        figure.savefig(buffer, format=ending, dpi=DOTS_PER_INCH)
-    write_atomically(path, buffer.getvalue())
-
-
-def picture_format(path: Path) -> str:
-    """The format that a file's ending names, PNG without one.
-
-    Raises:
-        DfrdBenchError: there is no such format.
-    """
-    from matplotlib.backend_bases import FigureCanvasBase
-
-    ending, known = path.suffix.removeprefix(".").lower() or "png", FigureCanvasBase.get_supported_filetypes()
-    if ending not in known:
-        raise unknown_name("picture format", ending, known)
-    return ending
-
-
-def _draw_matrix(axis: Any, result: AttackRecord, title: str) -> None:
+def _draw_matrix(axis: Any, matrix: Matrix) -> None:
     """Shares of each true class, with counts while there is room for them."""
     from matplotlib.colors import PowerNorm
 
-    counts = np.array(result.confusion)
+    counts = matrix.counts
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     scale = PowerNorm(1 if len(counts) <= NUMBERED else 0.5, vmin=0, vmax=1)
-    axis.imshow(shares, cmap="Blues", norm=scale, aspect="auto", interpolation="nearest")
-    axis.set_title(title, fontsize=10)
+    axis.imshow(shares, cmap=SHADES, norm=scale, aspect="auto", interpolation="nearest")
+    axis.set_title(matrix.title)
+    axis.spines[:].set_visible(True)
     if len(counts) <= NUMBERED:
-        size = min(8.0, 80 / len(counts))
+        size = max(LEAST, min(SMALL - 1, 70 / len(counts)))
         for (row, column), count in np.ndenumerate(counts):
             if count:
                 dark = shares[row, column] > 0.55
@@ -118,31 +158,19 @@ def _draw_matrix(axis: Any, result: AttackRecord, title: str) -> None:
                 )
 
 
-def _draw_targets(axis: Any, result: AttackRecord, highest: float) -> None:
+def _draw_targets(axis: Any, confusion: NDArray[np.int64], highest: float) -> None:
     """Which classes the misclassified images are taken for, beside what equal shares would be."""
-    confusion = np.array(result.confusion)
     shares, entropy = target_distribution(confusion), target_entropy(confusion)
-    axis.bar(range(len(shares)), shares, width=0.8, color=COLOUR)
+    axis.bar(range(len(shares)), shares, width=0.8, color=COLOURS[0])
     axis.axhline(1 / len(shares), color="black", linewidth=0.8, linestyle="--")
     axis.set_ylim(0, 1.1 * highest or 1)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.set_title("nothing misclassified" if entropy is None else f"target entropy {entropy:.2f}", fontsize=9)
+    axis.set_title("nothing misclassified" if entropy is None else f"target entropy {entropy:.2f}", fontsize=SMALL)
 
 
 def _name_classes(axis: Any, names: Sequence[str]) -> None:
     """Class names along an axis; of many classes every n-th."""
     step = -(-len(names) // NAMED)
     upright = axis.axis_name == "x" and (len(names) > NUMBERED or max(map(len, names)) > 2)
-    axis.set_ticks(range(0, len(names), step), names[::step], fontsize=8 if len(names) <= NUMBERED else 6)
+    axis.set_ticks(range(0, len(names), step), names[::step], fontsize=SMALL if len(names) <= NUMBERED else LEAST)
     if upright:
         axis.set_tick_params(rotation=90)
-
-
-def subject(record: Record) -> str:
-    """Whose numbers a figure shows, and on what, e.g. "FERD, seed 1 on wrn-10-1: 900 test images of digits"."""
-    spec = record.spec
-    who = f"Teacher {spec.teacher.name}" if spec.kind == "teacher" else f"{display_name(spec.method)}, seed {spec.seed}"
-    variant = "" if spec.variant == "default" else f" ({spec.variant})"
-    return plain_in_figures(
-        f"{who}{variant} on {spec.student}: {record.dataset.test_images} test images of {spec.dataset}"
-    )

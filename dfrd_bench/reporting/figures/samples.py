@@ -15,7 +15,8 @@ from dfrd_bench.problem import DatasetInfo
 from dfrd_bench.records.arrays import read_arrays, write_arrays
 from dfrd_bench.records.reading import brief
 from dfrd_bench.reporting.escaping import plain_in_figures
-from dfrd_bench.reporting.figures.confusion import save_figure
+from dfrd_bench.reporting.figures.saving import save_figure
+from dfrd_bench.reporting.figures.style import styled
 
 SAMPLES_FILE = "samples.npz"
 PICTURE_FILE = "samples.png"
@@ -93,21 +94,38 @@ def draw_samples(
 
     counts = np.bincount(samples.classes, minlength=len(class_names))
     shown = sorted(np.argsort(-counts, kind="stable")[:rows].tolist())
+    picture, middles = mosaic(samples, shown, columns)
+    with styled():
+        figure = Figure(figsize=(1.1 + 0.45 * columns, 0.47 * len(shown) + 0.35), layout="compressed")
+        axis: Any = figure.subplots()
+        axis.imshow(picture, interpolation="nearest")
+        axis.set_xticks([])
+        labels = [f"{plain_in_figures(class_names[number])}  ({counts[number]})" for number in shown]
+        axis.set_yticks(middles, labels)
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
+        figure.suptitle("synthetic images by the teacher's class (number in the sample)")
+    save_figure(figure, path)
+
+
+def mosaic(samples: Samples, classes: Sequence[int], columns: int) -> tuple[NDArray[np.uint8], list[float]]:
+    """A row per class, the teacher's most confident images first; white where there is none.
+
+    Args:
+        samples: the images.
+        classes: one per row.
+        columns: images in each.
+
+    Returns:
+        The picture [H, W, 3], and the middle of each row, in pixels.
+    """
     _, channels, height, width = samples.images.shape
-    mosaic = np.full((len(shown) * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels), 255, dtype=np.uint8)
-    for row, number in enumerate(shown):
+    picture = np.full((len(classes) * (height + GAP) - GAP, columns * (width + GAP) - GAP, channels), 255, np.uint8)
+    for row, number in enumerate(classes):
         members = np.flatnonzero(samples.classes == number)
         members = members[np.argsort(-samples.confidence[members], kind="stable")]
         for column, member in enumerate(members[:columns]):
             top, left = row * (height + GAP), column * (width + GAP)
-            mosaic[top : top + height, left : left + width] = samples.images[member].transpose(1, 2, 0)
-    figure = Figure(figsize=(1.6 + 0.7 * columns, 0.75 * len(shown) + 0.5), layout="compressed")
-    axis: Any = figure.subplots()
-    axis.imshow(mosaic.repeat(3, axis=2) if channels == 1 else mosaic, interpolation="nearest")
-    axis.set_xticks([])
-    labels = [f"{plain_in_figures(class_names[number])}  ({counts[number]})" for number in shown]
-    axis.set_yticks([row * (height + GAP) + (height - 1) / 2 for row in range(len(shown))], labels)
-    axis.tick_params(length=0)
-    axis.spines[:].set_visible(False)
-    figure.suptitle("synthetic images by the teacher's class (number in the sample)", fontsize=10)
-    save_figure(figure, path)
+            picture[top : top + height, left : left + width] = samples.images[member].transpose(1, 2, 0)
+    middles = [row * (height + GAP) + (height - 1) / 2 for row in range(len(classes))]
+    return picture.repeat(3, axis=2) if channels == 1 else picture, middles
