@@ -14,7 +14,7 @@ from contextlib import suppress
 from dfrd_bench.cli.main import main
 from dfrd_bench.cli.signals import CODE
 
-PATIENCE = 600.0  # seconds to come to a checkpoint
+PATIENCE = float(os.environ.get("DFRD_BENCH_PATIENCE", 600.0))  # seconds to come to a checkpoint
 
 
 def end_with_the_launcher(patience: float = PATIENCE) -> None:
