@@ -143,13 +143,12 @@ def with_options(launcher: L, values: Mapping[str, Any]) -> L:
 
 
 class Launcher(Protocol):
-    """Runs jobs somewhere. What is registered is an object; where it is of a frozen dataclass, it may have options (`option`).
+    """Runs jobs somewhere. What is registered is an object; where it is of a frozen dataclass, it may have options (`option`)."""
 
-    Attributes:
-        summary: one line for `dfrd-bench list launchers`.
-    """
-
-    summary: str
+    @property
+    def summary(self) -> str:
+        """One line for `dfrd-bench list launchers`; an attribute will do."""
+        ...
 
     def launch(self, jobs: Sequence[Job], means: Means, stops: Stops) -> Generator[Event, None, None]:
         """Run `dfrd-bench run --config` on each job's `request.json`, in a process of its own, and tell what happens.
