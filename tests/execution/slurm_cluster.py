@@ -22,14 +22,13 @@ SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/none
 CredType=cred/none
-AuthInfo=cred_expire=1
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SwitchType=switch/none
 MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
-SchedulerParameters=requeue_delay=1,bf_interval=1,sched_interval=1
+SchedulerParameters=bf_interval=1,sched_interval=1
 KillWait=10
 MinJobAge=300
 ReturnToService=2
