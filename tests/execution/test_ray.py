@@ -158,7 +158,7 @@ def test_runs_of_a_node_that_is_lost_go_on_elsewhere_and_are_those_of_one_proces
     assert logs.count("(going on after epoch ") == 1
     trained = [(place / f"epochs-{seed}").read_text().split() for seed in (0, 1)]
     assert sorted(map(len, trained))[0] == EPOCHS
-    assert EPOCHS < max(map(len, trained)) < 2 * EPOCHS  # only what had not come back
+    assert max(map(len, trained)) < 2 * EPOCHS  # at most what had not come back
     assert tiny.command("suite", "mine.yaml", *WORDS, "--seeds", "0-1", "--results", "whole").code == 0
     for whole in place.glob("whole/**/record.json"):
         launched = place / "results" / whole.relative_to(place / "whole")

@@ -99,7 +99,7 @@ def _check_answers(address: str) -> None:
             with suppress(OSError):
                 os.killpg(probe.pid, signal.SIGKILL)
     if said != "reached":
-        raise DfrdBenchError(f"{refused}: {said or f'no answer within {ANSWER:.0f} seconds'}")
+        raise DfrdBenchError(f"{refused}: {said or f'no answer within {ANSWER:.0f} seconds.'}")
 
 
 def _line(process: subprocess.Popen[bytes], patience: float) -> str:

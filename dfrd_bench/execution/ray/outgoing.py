@@ -42,13 +42,17 @@ class Outgoing:
     def news(self) -> Iterator[Message]:
         """The log, and what says how far the run is."""
         yield from self._logged()
-        if self._folder is not None:
-            sent = [
-                file for path in (State(self._folder).path, self._folder / HISTORY_FILE) for file in self._changed(path)
-            ]
-            yield from sent
-            if sent:
-                yield Whole()
+        if self._folder is None:
+            return
+        changed = False
+        for path in (State(self._folder).path, self._folder / HISTORY_FILE):
+            for file in self._changed(
+                path
+            ):  # Ray sends into what it iterates over, so that no list may be yielded from
+                changed = True
+                yield file
+        if changed:
+            yield Whole()
 
     def all(self, *, last: bool = False) -> Iterator[Message]:
         """Everything; one file after another, so that no more than one is held in memory."""

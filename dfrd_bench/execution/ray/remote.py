@@ -43,8 +43,7 @@ def attempt(order: Order, files: Mapping[str, bytes]) -> Generator[Message, None
         _unpack(files, scratch)
     try:
         job = Job(1, request, job_folder(request))
-        if scratch:
-            write_request(job)
+        write_request(job)  # a results folder that begins at the driver's working folder is somewhere else here
         environment = {**dict.fromkeys(THREADS, str(order.threads)), **(AT_ONCE if scratch else {})}
         run = begin(job, environment, order.cwd if Path(order.cwd).is_dir() else None)
         try:
