@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import sys
@@ -145,9 +144,7 @@ def _submitted(path: Path) -> str:
     """
     again = f"{path} is written, and can be submitted by hand."
     try:
-        done = subprocess.run(
-            ["sbatch", "--parsable", str(path)], capture_output=True, text=True, timeout=PATIENCE, env=_submitting()
-        )
+        done = subprocess.run(["sbatch", "--parsable", str(path)], capture_output=True, text=True, timeout=PATIENCE)
     except FileNotFoundError as error:
         raise DfrdBenchError(f"There is no sbatch here: --submit needs Slurm's commands. {again}") from error
     except (OSError, subprocess.SubprocessError) as error:
@@ -156,12 +153,3 @@ def _submitted(path: Path) -> str:
     if done.returncode != 0 or not said:
         raise DfrdBenchError(f"sbatch: {' '.join(said) or f'exit code {done.returncode}'}. {again}")
     return said[-1].split(";")[0].strip()
-
-
-def _submitting() -> dict[str, str]:
-    """This environment, but for what sbatch would take for its options where this is itself a job of Slurm's."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("SLURM_JOB", "SBATCH_", "SLURM_ARRAY"))
-    }

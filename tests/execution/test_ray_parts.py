@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.execution.protocol import Means
+from dfrd_bench.execution.protocol import Failed, Job, Lost, Means, Notice
+from dfrd_bench.execution.ray import launcher
+from dfrd_bench.execution.ray.flight import Flight
 from dfrd_bench.execution.ray.messages import File, Log, Message, Place, Whole
 from dfrd_bench.execution.ray.outgoing import Outgoing, files_of
 from dfrd_bench.execution.ray.room import Room, room_in
+from dfrd_bench.execution.waitlist import Waitlist
 from dfrd_bench.runs.installation import differing
+from dfrd_bench.runs.request import Request
 
 GPU_NODES = [{"CPU": 32.0, "GPU": 4.0}, {"CPU": 64.0, "GPU": 4.0}, {"CPU": 128.0}]
 CPU_NODES = [{"CPU": 4.0}, {"CPU": 2.0}]
@@ -122,3 +126,22 @@ def test_of_a_run_that_was_there_before_a_new_record_says_which_it_is(tmp_path: 
     (run / "record.json").write_text('{"more": 1}')
     os.utime(run / "record.json", (1, 1))
     assert heard(outgoing.place()) == [Place("digits/zskt")]
+
+
+def test_that_ray_begins_nothing_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = launcher._Fleet(None, Room(1, 0.0, None), Waitlist([]), {}, shared=False)
+    monkeypatch.setattr(launcher, "WAITED", -1.0)
+    assert [*fleet.no_room()] == []  # nothing is to be begun
+    job = Job(1, Request(method="zskt", results=str(tmp_path)), tmp_path)
+    fleet.flights.append(Flight(job, None))
+    assert [*fleet.no_room()] == [Notice("The Ray cluster has no room for a run now; it is waited for.")]
+    assert [*fleet.no_room()] == []
+
+
+def test_a_run_that_loses_its_workers_again_and_again_fails_in_the_end(tmp_path: Path) -> None:
+    fleet = launcher._Fleet(None, Room(1, 0.0, None), Waitlist([]), {}, shared=False)
+    job = Job(1, Request(method="zskt", results=str(tmp_path)), tmp_path)
+    events = [event for _ in range(4) for event in fleet._settled(Lost(job, "A node was lost."))]
+    assert events[:3] == [Lost(job, "A node was lost.")] * 3
+    assert events[3] == Failed(job, "4 workers were lost with it, the last so: A node was lost.")
+    assert len(fleet.waiting) == 3

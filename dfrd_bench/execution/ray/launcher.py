@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections import Counter
@@ -28,6 +29,7 @@ from dfrd_bench.runs.installation import versions_for
 
 POLL = 0.2  # seconds between two looks at what workers say
 CHECKPOINT_EVERY = 180.0  # seconds
+WAITED = 60.0  # seconds without any run, after which that is said
 LOSSES = 3  # of workers, after which a run is not begun again
 
 
@@ -63,6 +65,7 @@ class Ray:
                         stops.safe_point()
                         yield from fleet.begin()
                         yield from fleet.listen()
+                        yield from fleet.no_room()
                         yield Turn()
             finally:
                 fleet.end(stops.number or signal.SIGTERM)
@@ -82,6 +85,7 @@ class _Fleet:
     shared: bool
     flights: list[Flight] = field(default_factory=list)
     losses: Counter[Path] = field(default_factory=Counter)
+    busy: float = field(default_factory=time.monotonic)  # when a run was last at work
 
     def begin(self) -> Iterator[Event]:
         """Give Ray what may be begun; it waits there for its place."""
@@ -126,6 +130,14 @@ class _Fleet:
                 if flight.over:
                     self._drop(flight)
             ready = self._ready(len(self.flights), 0.0)
+
+    def no_room(self) -> Iterator[Event]:
+        """Say once that Ray begins nothing: its last node with room may be gone, and another may come."""
+        if not self.flights or any(flight.here for flight in self.flights):
+            self.busy = time.monotonic()
+        elif time.monotonic() - self.busy > WAITED:
+            self.busy = math.inf
+            yield Notice("The Ray cluster has no room for a run now; it is waited for.")
 
     def _ready(self, count: int, patience: float) -> list[Flight]:
         """Flights of which there is something to hear, as soon as there are so many, or after so many seconds."""
