@@ -1,10 +1,11 @@
-"""Several processes at once in one results folder: the same run, different runs, evaluations of one run.
+"""Several processes at once in one results folder: the same run, different runs, evaluations of one run, drivers of one plan.
 
 python -m dfrd_bench.benchmarks.reliability.races --times 3 --processes 4
 
 Of the same run exactly one is trained, the others are told that somebody is at work or find it finished; different runs do
 not disturb each other; of evaluations none is lost: each ends well or is told that somebody is at work, and then ends well
-alone. What is there afterwards is what one process alone leaves, bit for bit but for times and memory, and no other file.
+alone; of a plan that several drivers have a launcher make, every run is trained once and none fails. What is there
+afterwards is what one process alone leaves, bit for bit but for times and memory, and no other file.
 """
 
 from __future__ import annotations
@@ -17,8 +18,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
+import torch
 
+from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.contradictions import believed_record
+from dfrd_bench.execution.driving import drive
+from dfrd_bench.execution.jobs import FOLDER, LOG_FILE
+from dfrd_bench.execution.local import local
+from dfrd_bench.execution.protocol import Failed, Means
+from dfrd_bench.observer import Stops
 from dfrd_bench.runs.reevaluation import evaluate_run
 from dfrd_bench.runs.run import fulfil
 from dfrd_bench.runs.verification import verify_run
@@ -27,6 +35,7 @@ from .trials import Ended, begin, differing, end, left, request, warm_up
 
 BUSY = "Another process is at work in"
 VERDICTS = ("done", "busy", "refused", "traceback")
+PLAN = 3  # runs
 EVALUATED_BY = ("fgsm", "pgd20", "cw", "clean")
 
 
@@ -95,18 +104,47 @@ def evaluate(root: Path, processes: int) -> tuple[list[Ended], list[str]]:
     return ended, faults + verify_run(folder) + [f"left: {name}" for name in sorted(there - files)]
 
 
-RACES = {"same": same, "different": different, "evaluate": evaluate}
+def launch(results: Path, threads: int) -> None:
+    """A plan of a few runs, by a driver of its own.
+
+    Raises:
+        DfrdBenchError: one of them failed.
+    """
+    plan = [request("zskt", results, seed=seed) for seed in range(PLAN)]
+    for event in drive(local, plan, Means(jobs=1, cores=threads, threads=threads), Stops()):
+        if isinstance(event, Failed):
+            raise DfrdBenchError(f"{event.job.request}: {event.why}")
+
+
+def drivers(root: Path, processes: int) -> tuple[list[Ended], list[str]]:
+    """The same plan by a driver each."""
+    alone, results, threads = root / "alone", root / "results", torch.get_num_threads()
+    for seed in range(PLAN):
+        together([lambda seed=seed: make(alone, seed)], root)  # type: ignore[misc]
+    ended = together([lambda: launch(results, threads)] * processes, root)
+    logs = "".join(path.read_text("utf-8", "replace") for path in results.glob(f"{FOLDER}/*/{LOG_FILE}"))
+    shutil.rmtree(results / FOLDER)
+    faults = [f"other than alone: {name}" for name in differing(results, left(alone))]
+    if (number := logs.count("Recorded in ") - logs.count("Already run: ")) != PLAN:
+        faults.append(f"of {PLAN} runs {number} were trained")
+    return ended, faults
+
+
+RACES = {"same": same, "different": different, "evaluate": evaluate, "drivers": drivers}
 
 
 @click.command(help=__doc__)
 @click.option("--times", default=3, show_default=True, help="Of each race.")
 @click.option("--processes", default=4, show_default=True)
-def main(times: int, processes: int) -> None:
+@click.option("--race", "chosen", multiple=True, type=click.Choice([*RACES]), help="All by default.")
+def main(times: int, processes: int, chosen: tuple[str, ...]) -> None:
     """Print a line per race."""
     warm_up()
     click.echo(f"{'race':12}{'times':>7}{'processes':>11}" + "".join(f"{name:>11}" for name in (*VERDICTS, "faults")))
     faulty: list[str] = []
     for name, race in RACES.items():
+        if chosen and name not in chosen:
+            continue
         verdicts: Counter[str] = Counter()
         faults: list[str] = []
         for _ in range(times):

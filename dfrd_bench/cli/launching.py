@@ -20,7 +20,7 @@ from dfrd_bench.cli.printing import SafeConsole
 from dfrd_bench.cli.progress import PLAIN_SECONDS
 from dfrd_bench.cli.standing import progress_of
 from dfrd_bench.cli.streams import one_line
-from dfrd_bench.execution.protocol import Failed, Finished, Means, Notice, Started, Turn, Waiting
+from dfrd_bench.execution.protocol import Failed, Finished, Handed, Lost, Means, Notice, Started, Turn, Waiting
 from dfrd_bench.runs.rehearsal import duration
 
 if TYPE_CHECKING:
@@ -53,12 +53,14 @@ class Launched:
         total: runs in all.
         quiet: only failures and folders are told.
         failed: a line for each run that failed.
+        done, handed: how many are recorded, or are another's from here on.
     """
 
     total: int
     quiet: bool
     failed: list[str] = field(default_factory=list)
     done: int = 0
+    handed: int = 0
     running: dict[int, tuple[Started, float]] = field(default_factory=dict)
     took: list[float] = field(default_factory=list)
     _looked: float = field(default_factory=time.monotonic)
@@ -93,6 +95,12 @@ class Launched:
                 if job.number not in self._waited_for:
                     self._say(f"{self._named(job)}: {who} is making it")
                 self._waited_for.add(job.number)
+            case Lost(job, why):
+                self.running.pop(job.number, None)
+                self._say(f"{self._named(job)}: {one_line(why)} It is begun again from what came back of it.")
+            case Handed(job, where):
+                self.handed += 1
+                self._say(f"{self._named(job)}: {where}")
             case Finished(job, folder, cached):
                 self._ended(job)
                 self.done += 1
@@ -125,7 +133,7 @@ class Launched:
     def _summary(self) -> str:
         """Done of total, and when it ends, as far as those that ended tell."""
         said = f"{self.done} of {self.total} done" + (f", {len(self.failed)} failed" if self.failed else "")
-        waiting = self.total - self.done - len(self.failed) - len(self.running)
+        waiting = self.total - self.done - self.handed - len(self.failed) - len(self.running)
         if not self.took or not (waiting or self.running):
             return said
         each, now = sum(self.took) / len(self.took), time.monotonic()

@@ -28,7 +28,7 @@ def print_standings(found: Sequence[Standing]) -> None:
 
     width = max((len(one_line(one.request)) for one in found), default=0)
     for one in found:
-        where = one.where if one.stage == "running" else ""
+        where = one.where if one.stage in ("running", "missing") else ""
         parts = [where, progress_of(one) if one.stage in ("running", "stopped") else "", one.why]
         told = str(one.folder) if one.stage == "done" else "; ".join(filter(None, parts))
         click.echo(f"{one.stage:8} {one_line(one.request):{width}}  {one_line(told)}".rstrip())

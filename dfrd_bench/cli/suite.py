@@ -10,10 +10,11 @@ import click
 from click.core import ParameterSource
 
 from dfrd_bench.cli import options
+from dfrd_bench.cli.launcher_options import LAUNCHER, LaunchingCommand
 from dfrd_bench.runs.request import Request
 
 if TYPE_CHECKING:
-    from dfrd_bench.execution.protocol import Means
+    from dfrd_bench.execution.protocol import Launcher, Means
 
 EPILOG = """
 \b
@@ -22,13 +23,16 @@ Examples:
   dfrd-bench suite conversion --seeds 0-2       FERD's table 8, three seeds
   dfrd-bench suite main --dataset cifar10 --seeds 0-2 --jobs 4      a process for each run, four at a time
   dfrd-bench suite main --dataset cifar10 --seeds 0-2 --status      done, running, stopped, failed, missing
+  dfrd-bench suite main --dataset cifar10 --launcher ray --address 10.0.0.1:6379        on a Ray cluster
+  dfrd-bench suite main --dataset cifar10 --launcher slurm --submit                     as a Slurm array
+  dfrd-bench suite --launcher slurm --help      its options too
   dfrd-bench suite my-rows.yaml --dataset digits --dry-run
   dfrd-bench suite main --dataset cifar10 --student mobilenet-v2 --precision bf16
 """
 LOCAL = "local"
 
 
-@click.command(epilog=EPILOG)
+@click.command(cls=LaunchingCommand, epilog=EPILOG)
 @click.argument("name", required=False)
 @options.request(*options.IMAGES, *options.NETWORKS, *options.MEASURING, options.results)
 @click.option("--seeds", default="0", show_default=True, help="E.g. 0,1,2 or 0-2; every run is made with each.")
@@ -46,7 +50,11 @@ LOCAL = "local"
     show_default=True,
     help="Less than 1: several runs share a GPU.",
 )
-@click.option("--launcher", metavar="NAME", help="See `list launchers`; local where --jobs is given.")
+@click.option(
+    LAUNCHER,
+    metavar="NAME",
+    help="See `list launchers`; local where --jobs is given. With it, --help shows the launcher's own options too.",
+)
 @click.option("--status", is_flag=True, help="Only say how the runs stand; also while they are made.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be run; nothing is downloaded.")
 @options.threads
@@ -90,20 +98,17 @@ def suite(
     if status:
         _say_how_they_stand(wanted)
         return
+    from dfrd_bench.cli.launcher_options import chosen_launcher
     from dfrd_bench.cli.launching import means_of
-    from dfrd_bench.registry import LAUNCHERS
 
-    if launcher is not None:
-        LAUNCHERS.get(launcher)  # that there is none is said before anything is downloaded
     context = click.get_current_context()
+    by = chosen_launcher(context, launcher or LOCAL)
     told = context.get_parameter_source("threads") is not ParameterSource.DEFAULT
     means = means_of(jobs, gpus_per_job, told)
     with watching(quiet) as observer, logged(Path(request.results), f"suite {name}"):
         check_images(chosen, request, observer)
-    if jobs is None and launcher is None:
-        failed = _one_after_another(wanted, quiet)
-    else:
-        failed = _launched(wanted, launcher or LOCAL, means, quiet)
+    here = jobs is None and launcher is None
+    failed = _one_after_another(wanted, quiet) if here else _launched(wanted, by, means, quiet)
     both = " --tracks both" if len(set(asked_of_methods(chosen, "sees"))) > 1 else ""
     click.echo(f"Compare with: dfrd-bench table {request.results} --teacher --suite {name}{both}")
     if failed:
@@ -141,17 +146,16 @@ def _one_after_another(wanted: Sequence[Request], quiet: bool) -> list[str]:
     return failed
 
 
-def _launched(wanted: Sequence[Request], launcher: str, means: Means, quiet: bool) -> list[str]:
+def _launched(wanted: Sequence[Request], launcher: Launcher, means: Means, quiet: bool) -> list[str]:
     """Have a launcher make all runs; returns a line for each that failed."""
     from contextlib import closing
 
     from dfrd_bench.cli.launching import Launched
     from dfrd_bench.cli.session import stops
     from dfrd_bench.execution.driving import drive
-    from dfrd_bench.registry import LAUNCHERS
 
     told = Launched(len(wanted), quiet)
-    with closing(drive(LAUNCHERS.get(launcher), wanted, means, stops())) as events:
+    with closing(drive(launcher, wanted, means, stops())) as events:
         told.follow(events)
     return told.failed
 

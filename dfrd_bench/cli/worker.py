@@ -12,9 +12,9 @@ import time
 from contextlib import suppress
 
 from dfrd_bench.cli.main import main
-from dfrd_bench.cli.signals import CODE
+from dfrd_bench.cli.signals import CODE, NAMES
 
-PATIENCE = 600.0  # seconds to come to a checkpoint
+PATIENCE = float(os.environ.get("DFRD_BENCH_PATIENCE", 600.0))  # seconds to come to a checkpoint
 
 
 def end_with_the_launcher(patience: float = PATIENCE) -> None:
@@ -27,6 +27,13 @@ def end_with_the_launcher(patience: float = PATIENCE) -> None:
     os._exit(CODE + signal.SIGTERM)
 
 
+def unblock_signals() -> None:
+    """Hear what is to end the process, where whoever began it has blocked that, as Ray's workers do with SIGINT."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [getattr(signal, name) for name in NAMES])
+
+
 if __name__ == "__main__":
+    unblock_signals()
     threading.Thread(target=end_with_the_launcher, name="launcher", daemon=True).start()
     main()

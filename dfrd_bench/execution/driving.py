@@ -5,19 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
-from dfrd_bench.errors import DfrdBenchError, asked_to_stop
-from dfrd_bench.execution.jobs import FAILED, FINISHED, RUNNING, STOPPED, jobs_of, write_outcome, write_request
-from dfrd_bench.execution.protocol import Event, Failed, Finished, Job, Launcher, Means, Started, Waiting
-from dfrd_bench.execution.status import standing
+from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.execution.jobs import FAILED, FINISHED, HANDED, RUNNING, STOPPED, jobs_of, write_outcome, write_request
+from dfrd_bench.execution.protocol import Event, Failed, Finished, Handed, Job, Launcher, Lost, Means, Started, Waiting
+from dfrd_bench.execution.recorded import recorded
 from dfrd_bench.observer import Stops
-from dfrd_bench.records.store import load_record
-from dfrd_bench.runs.leftovers import left_in
-from dfrd_bench.runs.preparation import prepare
 from dfrd_bench.runs.request import Request
-from dfrd_bench.runs.subject import check_own_images, check_trained_on
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +29,7 @@ def drive(launcher: Launcher, requests: Sequence[Request], means: Means, stops: 
     wanted: list[Job] = []
     for job in jobs:
         stops.safe_point()
-        if (folder := _recorded(job.request)) is None:
+        if (folder := recorded(job.request)) is None:
             write_request(job)
             wanted.append(job)
         else:
@@ -58,6 +53,10 @@ def _keep(event: Event, running: dict[Path, Started]) -> None:
             _write(job, RUNNING, event)
         case Waiting(job):
             running.pop(job.folder, None)
+        case Lost(job, why):
+            _write(job, STOPPED, running.pop(job.folder, None), why)
+        case Handed(job, where):
+            _write(job, HANDED, Started(job, where))
         case Finished(job):
             _write(job, FINISHED, running.pop(job.folder, None))
         case Failed(job, why):
@@ -71,25 +70,3 @@ def _write(job: Job, outcome: str, started: Started | None, why: str = "") -> No
         write_outcome(job, outcome, why=why, where=where, process=process)
     except DfrdBenchError as error:
         log.warning("That %s is %s is not kept: %s", job.request, outcome, error)
-
-
-def _recorded(request: Request) -> Path | None:
-    """The folder of a run that is there with all that is asked for, of these teachers' weights and these images; else None.
-
-    Only where it seems to be there are its teachers loaded, to be sure of it. What is wrong then is a worker's to say, and what a
-    killed one left behind is a worker's to remove.
-    """
-    now = standing(request)
-    if now.stage != "done":
-        return None
-    try:
-        prepared = prepare(replace(request, device="cpu"))
-        folder = prepared.spec.folder(Path(request.results))
-        record = load_record(folder)
-        check_own_images(record, prepared.dataset)
-        check_trained_on(folder, record.dataset.training_digest, prepared.training_digest)
-    except BaseException as error:
-        if asked_to_stop(error):
-            raise
-        return None
-    return folder if folder == now.folder and not left_in(folder, record) else None

@@ -24,7 +24,7 @@ LOG_FILE = "log"
 OUTCOME_FILE = "outcome.json"
 LABEL_LENGTH = 80
 ELSEWHERE = ("results", "device")  # what a request says about the place, not about the run
-RUNNING, FINISHED, FAILED, STOPPED = "running", "finished", "failed", "stopped"
+RUNNING, FINISHED, FAILED, STOPPED, HANDED = "running", "finished", "failed", "stopped", "handed"
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Outcome:
     """How a job stands as far as its driver knows.
 
     Attributes:
-        outcome: running, finished, failed or stopped.
-        why: of a failed one.
-        where: it was started.
+        outcome: running, finished, failed, stopped, or handed to a batch system.
+        why: of a failed one, or of one whose worker was lost.
+        where: it was started, or handed to.
         host, process: of the worker, where they are known; 0 where not.
         at: when this was written, in seconds since 1970.
     """

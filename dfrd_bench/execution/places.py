@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.execution.attempts import THREADS
 from dfrd_bench.execution.protocol import Means
 
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 GPUS = "CUDA_VISIBLE_DEVICES"
 
 
@@ -52,7 +52,7 @@ def places_of(means: Means, device: str, gpus: Sequence[str]) -> tuple[list[Plac
     places = [
         Place(device if gpu is None else f"GPU {gpu}", threads | ({} if gpu is None else {GPUS: gpu})) for gpu in taken
     ]
-    return places, _fewer(jobs, len(taken), f"{what}, with {means.gpus_per_job:g} of one for each job")
+    return places, fewer(jobs, len(taken), f"{what}, with {means.gpus_per_job:g} of one for each job")
 
 
 def visible_gpus() -> list[str]:
@@ -71,7 +71,7 @@ def _on_cores(means: Means) -> tuple[list[Place], str]:
     count = int(threads[THREADS[0]])
     cores = "1 core" if means.cores == 1 else f"{means.cores} cores"
     name = "1 thread" if count == 1 else f"{count} threads"
-    return [Place(name, threads)] * taken, _fewer(jobs, taken, f"{cores}, with {name} for each job")
+    return [Place(name, threads)] * taken, fewer(jobs, taken, f"{cores}, with {name} for each job")
 
 
 def _threads(means: Means, share: int) -> dict[str, str]:
@@ -80,5 +80,6 @@ def _threads(means: Means, share: int) -> dict[str, str]:
     return dict.fromkeys(THREADS, str(count))
 
 
-def _fewer(jobs: int, taken: int, what: str) -> str:
+def fewer(jobs: int, taken: int, what: str) -> str:
+    """A line for the user where not as many jobs as were asked for fit at once; empty where they do."""
     return f"{jobs} jobs do not fit at once: {taken} of them on {what}." if taken < jobs else ""

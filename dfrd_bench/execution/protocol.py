@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from dfrd_bench.observer import Stops
 from dfrd_bench.runs.request import Request
@@ -93,28 +93,69 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Lost:
+    """The worker of a run is gone, its machine perhaps; the run is not to blame, and is begun again from what came back of it."""
+
+    job: Job
+    why: str
+
+
+@dataclass(frozen=True)
+class Handed:
+    """The job is another's from here on, a batch system's say, and is not waited for: how it stands, its folder tells."""
+
+    job: Job
+    where: str
+
+
+@dataclass(frozen=True)
 class Turn:
     """Nothing happened: whoever listens gets a turn, once a second or oftener."""
 
 
-Event = Turn | Notice | Started | Waiting | Finished | Failed
+Event = Turn | Notice | Started | Waiting | Lost | Handed | Finished | Failed
+HELP, METAVAR = "help", "metavar"
+
+
+def option(help: str, default: str | bool | int | float | None = None, metavar: str = "TEXT") -> Any:
+    """A field of a launcher that is a dataclass, which the command line takes as an option of the field's name.
+
+    Args:
+        help: one line for `dfrd-bench suite --launcher NAME --help`.
+        default: its value where the option is not given; an option without one is a text. False makes it a flag.
+        metavar: what help calls the value.
+    """
+    return field(default=default, metadata={HELP: help, METAVAR: metavar})
+
+
+def options_of(launcher: object) -> dict[str, Mapping[str, Any]]:
+    """The fields of a launcher that are options, by name, with what `option` was told; none where it is no dataclass."""
+    found = fields(launcher) if hasattr(type(launcher), "__dataclass_fields__") else ()  # type: ignore[arg-type]
+    return {one.name: {**one.metadata, "default": one.default} for one in found if HELP in one.metadata}
+
+
+L = TypeVar("L", bound="Launcher")
+
+
+def with_options(launcher: L, values: Mapping[str, Any]) -> L:
+    """A launcher with values of its options; as it is where there are none."""
+    return replace(launcher, **values) if values else launcher  # type: ignore[type-var]
 
 
 class Launcher(Protocol):
-    """Runs jobs somewhere.
+    """Runs jobs somewhere. What is registered is an object; where it is of a frozen dataclass, it may have options (`option`)."""
 
-    Attributes:
-        summary: one line for `dfrd-bench list launchers`.
-    """
-
-    summary: str
+    @property
+    def summary(self) -> str:
+        """One line for `dfrd-bench list launchers`; an attribute will do."""
+        ...
 
     def launch(self, jobs: Sequence[Job], means: Means, stops: Stops) -> Generator[Event, None, None]:
         """Run `dfrd-bench run --config` on each job's `request.json`, in a process of its own, and tell what happens.
 
-        Every job ends as `Finished` or `Failed`, once, whatever happens to the others. How far a run is, its folder tells
-        (`status`): a launcher whose workers write into another folder brings that back. When the generator is closed, or `stops`
-        raises in it, the workers are told to end, and it returns when they have.
+        Every job ends as `Finished`, `Failed` or `Handed`, once, whatever happens to the others. How far a run is, its folder
+        tells (`status`): a launcher whose workers write into another folder brings that back. When the generator is closed, or
+        `stops` raises in it, the workers are told to end, and it returns when they have.
 
         Raises:
             DfrdBenchError: this cannot be done here at all; before the first job starts.

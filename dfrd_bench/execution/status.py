@@ -14,8 +14,8 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from dfrd_bench.errors import DfrdBenchError, asked_to_stop, in_a_line
-from dfrd_bench.execution.jobs import FAILED, RUNNING, Outcome, job_folder, read_outcome
-from dfrd_bench.records.presence import at_work, is_alive
+from dfrd_bench.execution.jobs import FAILED, HANDED, RUNNING, Outcome, job_folder, read_outcome
+from dfrd_bench.records.presence import Worker, at_work, is_alive
 from dfrd_bench.records.reading import MIB, brief, read_file
 from dfrd_bench.records.schema import ExperimentSpec
 from dfrd_bench.records.store import RECORD_FILE, load_record
@@ -39,7 +39,7 @@ class Standing:
         stage: done (recorded, with all attacks that are asked for), running, stopped (begun, and nobody works on it), failed
             (so it ended when it was last tried) or missing.
         folder: the run's, if there is one.
-        where: who works on it, or did last.
+        where: who works on it, or did last; of a missing one, whom it was handed to.
         part: of a run that was begun: training or evaluation; "starting" where only its process is there.
         epoch, epochs: trained so far, and in all; None where that is not known.
         left: seconds of training that are left, at the run's own speed; None where that is not known, as in the evaluation.
@@ -84,13 +84,14 @@ def standing(request: Request) -> Standing:
         return begun[0]
     if outcome is not None and outcome.outcome == FAILED:
         return Standing(request, "failed", where=_where(outcome), why=outcome.why)
-    return Standing(request, "missing")
+    handed = outcome is not None and outcome.outcome == HANDED
+    return Standing(request, "missing", where=outcome.where if outcome and handed else "")
 
 
 def _in_folder(request: Request, identity: Identity, folder: Path, outcome: Outcome | None) -> Standing | None:
     """How the run in a folder stands; None if it is another one."""
     worker = at_work(folder)
-    begun = Standing(request, "running" if worker else "stopped", folder, where=str(worker or ""))
+    begun = Standing(request, "running" if worker else "stopped", folder, where=_at_work(worker, outcome))
     state = State(folder).read()
     if os.path.lexists(folder / RECORD_FILE):
         try:
@@ -166,6 +167,17 @@ def _written(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return 0.0
+
+
+def _at_work(worker: Worker | None, outcome: Outcome | None) -> str:
+    """Who has the folder, and where he says that the work is done, if it was he who said so."""
+    if (
+        worker
+        and outcome
+        and (outcome.outcome, outcome.host, outcome.process) == (RUNNING, worker.host, worker.process)
+    ):
+        return _where(outcome)
+    return str(worker or "")
 
 
 def _where(outcome: Outcome) -> str:

@@ -102,8 +102,7 @@ def _records_of(source: Path, into: Path) -> list[tuple[Path, Record | DfrdBench
 def _merged(source: Path, folder: Path, record: Record | DfrdBenchError, into: Path, there: dict[str, Path]) -> Merged:
     if isinstance(record, DfrdBenchError):
         raise record
-    wrong = contradictions(folder, record) or list(differences(record, load_predictions(folder)))
-    if wrong:
+    if wrong := astray(folder, record):
         return Merged(folder, "refused", why=f"it does not hold: {wrong[0]}")
     digest = record.spec.digest()
     if digest in there:
@@ -119,6 +118,15 @@ def _merged(source: Path, folder: Path, record: Record | DfrdBenchError, into: P
     copy_whole(folder, place)
     there[digest] = place
     return Merged(folder, "taken", place)
+
+
+def astray(folder: Path, record: Record) -> list[str]:
+    """What is wrong with a record, held against the files beside it: a sentence each.
+
+    Raises:
+        DfrdBenchError: its predictions cannot be read.
+    """
+    return contradictions(folder, record) or list(differences(record, load_predictions(folder)))
 
 
 def _conflict(new: Record, old: Record) -> str:

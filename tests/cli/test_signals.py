@@ -17,6 +17,7 @@ import tiny
 import torch
 
 from dfrd_bench.cli.signals import Signals, listening
+from dfrd_bench.cli.worker import unblock_signals
 from dfrd_bench.errors import Interrupted, Stopped, asked_to_stop
 from dfrd_bench.records.arrays import read_arrays
 from dfrd_bench.records.store import load_record
@@ -224,3 +225,13 @@ def test_a_command_that_keeps_nothing_ends_at_once(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("dfrd_bench.cli.listing._entries", entries)
     assert tiny.command("list", "methods").code == 143
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals cannot be blocked here")
+def test_a_launchers_worker_hears_what_whoever_began_it_has_blocked() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGUSR2})
+    try:
+        unblock_signals()
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGINT, signal.SIGUSR2} == {signal.SIGUSR2}
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

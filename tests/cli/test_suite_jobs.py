@@ -101,6 +101,19 @@ def test_a_launched_run_is_the_run_of_one_process_to_the_bit(place: Path) -> Non
         assert (launched.parent / name).read_bytes() == (whole.parent / name).read_bytes(), name
 
 
+def test_drivers_that_begin_at_once_make_every_run_once(place: Path) -> None:
+    (place / "quick").touch()
+    suite = rows(place / "mine.yaml", "slow")
+    command = [sys.executable, "-m", "dfrd_bench", "suite", suite, *WORDS[:-2], "--launcher", "local", "--seeds", "0-2"]
+    drivers = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    said = [driver.communicate(timeout=PATIENCE * 2) for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0, 0], said
+    assert all(len(out.splitlines()) == 4 for out, _ in said)  # each knows all three, and how to compare
+    logs = [path.read_text() for path in place.glob("results/launched/*/log")]
+    assert [log.count("Recorded in ") - log.count("Already run: ") for log in logs] == [1, 1, 1]
+    assert len([*find_records(place / "results")]) == 3
+
+
 def started(suite: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "dfrd_bench", "suite", suite, *WORDS, "--seeds", "0-1"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dfrd_bench.execution import local as module
+from dfrd_bench.execution import attempts, waitlist
 from dfrd_bench.execution.jobs import jobs_of, write_request
 from dfrd_bench.execution.local import local
 from dfrd_bench.execution.protocol import Event, Failed, Finished, Job, Means, Notice, Started, Turn, Waiting
@@ -62,8 +62,8 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Workers that do by their seed what has to be survived, without PyTorch; a run is done where a file says so."""
     (tmp_path / "misbehaving.py").write_text(WORKER)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(module, "WORKER", "misbehaving")
-    monkeypatch.setattr(module, "AGAIN", 0.0)
+    monkeypatch.setattr(attempts, "WORKER", "misbehaving")
+    monkeypatch.setattr(waitlist, "AGAIN", 0.0)
     yield
     assert not [child for child in psutil.Process().children() if "misbehaving" in " ".join(child.cmdline())]
 
@@ -75,7 +75,8 @@ def done_where_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         made = (job.folder / "made").exists()
         return Standing(request, "done" if made else "missing", tmp_path if made else None)
 
-    monkeypatch.setattr(module, "standing", standing)
+    for module in (attempts, waitlist):
+        monkeypatch.setattr(module, "standing", standing)
 
 
 def jobs(tmp_path: Path, *seeds: int) -> list[Job]:
@@ -146,7 +147,7 @@ def test_a_launch_that_is_closed_leaves_no_worker(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_will_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CHECKPOINT_GRACE", 0.5)
+    monkeypatch.setattr(attempts, "CHECKPOINT_GRACE", 0.5)
     events, processes = begun(tmp_path, 8, 9)
     events.close()  # type: ignore[attr-defined]
     assert [process.is_running() for process in processes] == [False, False]
