@@ -181,7 +181,7 @@ def _classes(alt: Any) -> Any:
     return (
         chart.add_params(_chosen(alt))
         .transform_filter("datum.attack == attack")
-        .properties(width="container", height=alt.Step(26), autosize=FIT)
+        .properties(width="container", usermeta={"step": 26, "by": "row"}, autosize=FIT)
     )
 
 
@@ -218,7 +218,7 @@ def _confusion(alt: Any) -> Any:
         _heat(alt, x, y, "share", tip, "count")
         .add_params(_chosen(alt))
         .transform_filter("datum.attack == attack")
-        .properties(width="container", height=alt.Step(28), autosize=FIT)
+        .properties(width="container", usermeta={"step": 28, "by": "true"}, autosize=FIT)
     )
 
 
@@ -252,5 +252,5 @@ def _family(alt: Any) -> Any:
             ),
             tooltip=tip,
         )
-        .properties(width="container", height=alt.Step(18), autosize=FIT)
+        .properties(width="container", usermeta={"step": 18, "by": "series"}, autosize=FIT)
     )

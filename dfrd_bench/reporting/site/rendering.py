@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dfrd_bench._version import __version__
 from dfrd_bench.reporting.escaping import printable
-from dfrd_bench.reporting.site.assets import SCRIPTS, STYLES
+from dfrd_bench.reporting.site.assets import CHARTS_JS, SCRIPTS, STYLES, TABLES_JS
 from dfrd_bench.reporting.site.pages import Page
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 NAVIGATION = (("index", "Leaderboards"), ("runs", "Runs"), ("methods", "Methods"), ("compare", "Compare"))
+MARKS = {TABLES_JS: "data-table=", CHARTS_JS: "data-kind="}
+"""By what in a page it is seen to need a script; the site's own is on every page."""
 OWN_TEXT = "'unsafe-inline'"
 POLICY = (
     "default-src 'none'; script-src {scripts} 'unsafe-eval'; style-src {styles}; img-src data: blob:; font-src data:; "
@@ -55,7 +58,7 @@ class Renderer:
                     body=body,
                     link=link,
                     policy=policy,
-                    scripts=[up + name for name in SCRIPTS],
+                    scripts=[up + name for name in SCRIPTS if MARKS.get(name, "") in body],
                     styles=[up + name for name in STYLES],
                 ),
             )
@@ -87,6 +90,7 @@ class Renderer:
 def _environment() -> Environment:
     """Jinja with escaping on in every template, so that a text is never markup unless a template itself wrote it."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2.utils import htmlsafe_json_dumps
 
     environment = Environment(
         loader=PackageLoader("dfrd_bench", "templates/site"),
@@ -95,18 +99,26 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":"), "allow_nan": False}
     environment.finalize = _cleaned
+    environment.filters["json"] = lambda value: htmlsafe_json_dumps(_cleaned(value), dumps=_dumps)
     return environment
 
 
 def _cleaned(value: Any) -> Any:
-    """A text without characters that no page may hold, such as those that turn the direction of what follows."""
+    """A text, or every text in plain values, without characters that no page may hold, such as those that turn its direction."""
     from markupsafe import Markup
 
-    if isinstance(value, str) and not isinstance(value, Markup):
+    if isinstance(value, Markup):
+        return value
+    if isinstance(value, str):
         return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in value)
-    return value
+    if isinstance(value, dict):
+        return {_cleaned(key): _cleaned(inner) for key, inner in value.items()}
+    return [_cleaned(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+
+
+def _dumps(value: Any, **_: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def _linking(up: str) -> Any:

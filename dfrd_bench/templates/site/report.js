@@ -63,11 +63,17 @@
 
   // Charts: the kind is drawn once for all pages; a page brings its numbers.
   const objects = ({ columns, rows }) => rows.map((row) => Object.fromEntries(columns.map((name, k) => [name, row[k]])));
+  const drawn = new WeakSet();
   const drawChart = async (box) => {
+    if (drawn.has(box)) return;
+    drawn.add(box);
     const holder = box.querySelector(".chart");
     const kind = structuredClone(window.chartKinds[holder.dataset.kind]);
     const pick = box.querySelector("[data-attack]");
-    kind.datasets = { ...kind.datasets, rows: objects(JSON.parse(box.querySelector("script").textContent)) };
+    const rows = objects(JSON.parse(box.querySelector("script").textContent));
+    kind.datasets = { ...kind.datasets, rows };
+    const { step, by } = kind.usermeta ?? {};
+    if (step) kind.height = step * new Set(rows.map((row) => row[by])).size;
     kind.description = holder.dataset.text;
     if (pick) kind.params = kind.params.map((one) => (one.name === "attack" ? { ...one, value: pick.value } : one));
     const { view } = await vegaEmbed(holder, kind, { mode: "vega-lite", renderer: "svg", actions: false, logLevel: 1 /* errors only */ });
@@ -83,9 +89,7 @@
     }
   }, { rootMargin: "400px" });
   window.addEventListener("beforeprint", () => {
-    for (const box of main.querySelectorAll(".chart-box")) {
-      if (!box.querySelector("svg")) drawChart(box);
-    }
+    main.querySelectorAll(".chart-box").forEach(drawChart);
   });
 
   // Comparing: numbers and differences of two runs; tests where they were made beforehand.
