@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from dfrd_bench.reporting.site import chart_data
 from dfrd_bench.reporting.site.boards import Board, headings
@@ -78,7 +79,8 @@ def table_view(table: ResultTable, runs: Runs, board: Board | None) -> dict[str,
 
 def _printed(table: ResultTable, printed: PublishedRows, runs: Runs) -> dict[str, object]:
     both = beside(table, printed)
-    return {**table_view(both, runs, None), "name": printed.name, "source": printed.source}
+    parts = [(group.student, table_view(replace(both, groups=(group,)), runs, None)) for group in both.groups]
+    return {"parts": parts, "name": printed.name, "source": printed.source, "warnings": parts[0][1]["warnings"]}
 
 
 def _charts(board: Board) -> dict[str, Chart]:
@@ -89,12 +91,12 @@ def _charts(board: Board) -> dict[str, Chart]:
     )
     students = [row for row in plane.rows if row[1] != "Teacher"]
     if len(students) > 1:
-        best = " and ".join(str(row[0]) for row in students if row[1] == "Not beaten in both")
+        best = " and ".join(str(row[0]) for row in students if row[1] == "Unbeaten")
         found["plane"] = Chart(
             "plane",
             plane,
             f"Under {attack}: average against the worst class, bars are 95 % intervals over test images. "
-            f"Beaten by no other row in both: {best}.",
+            f"Unbeaten, so that no other row is as good in both and better in one: {best}.",
         )
     if len(hidden.rows) > 1:
         gap = max(hidden.rows, key=lambda row: float(row[4] or 0))

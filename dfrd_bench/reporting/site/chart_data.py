@@ -49,7 +49,7 @@ def plane(board: Board) -> Table:
         ahead = row.kind == "student" and not any(
             board.rows[other].kind == "student" and _beats(points[other], (x, y)) for other in points
         )
-        kind = "Teacher" if row.kind == "teacher" else "Not beaten in both" if ahead else "Beaten in both"
+        kind = "Teacher" if row.kind == "teacher" else "Unbeaten" if ahead else "Beaten in both"
         rows.append(
             (
                 *(row.label, kind, _percent(x), _percent(y)),
@@ -75,7 +75,9 @@ def hidden(board: Board) -> Table:
         if x is not None and y is not None:
             kind = "Teacher" if row.kind == "teacher" else "Flattered ‡" if row.flattered else "Not flattered"
             rows.append((row.label, kind, _percent(x), _percent(y), _percent(x - y)))
-    return _labelled(("name", "kind", "x", "y", "gap"), rows, lambda row: row[1] == "Flattered ‡")
+    return _labelled(
+        ("name", "kind", "x", "y", "gap"), rows, lambda row: row[1] == "Flattered ‡", corners=((0, 0), (100, 100))
+    )
 
 
 def cost(board: Board) -> Table:
@@ -87,7 +89,9 @@ def cost(board: Board) -> Table:
         if took and took > 0 and value is not None:
             devices = " and ".join(dict.fromkeys(record.environment.device for record in row.records))
             rows.append((row.label, devices, round(took, 2), _percent(value)))
-    return _labelled(("name", "device", "x", "y"), rows, lambda _: True, log_x=True)
+    return _labelled(
+        ("name", "device", "x", "y"), rows, lambda _: True, log_x=True, corners=[(float(row[2]), 0.0) for row in rows]
+    )
 
 
 def _labelled(
@@ -96,10 +100,11 @@ def _labelled(
     wanted: Callable[[tuple[Any, ...]], bool],
     *,
     log_x: bool = False,
+    corners: Sequence[tuple[float, float]] = (),
 ) -> Table:
     """Points, and for each the name that is drawn beside it and on which side."""
     points = [(float(row[2]), float(row[3]), str(row[0])) for row in rows]
-    names = placed(points, wanted=[wanted(row) for row in rows], log_x=log_x)
+    names = placed(points, wanted=[wanted(row) for row in rows], log_x=log_x, corners=corners)
     return Table((*columns, "label", "side"), tuple((*row, *name) for row, name in zip(rows, names, strict=True)))
 
 

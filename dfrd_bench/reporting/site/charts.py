@@ -71,7 +71,7 @@ def _plane(alt: Any) -> Any:
     """Average against worst class, with both intervals."""
     colour, shape = _kinds(
         alt,
-        ["Teacher", "Not beaten in both", "Beaten in both"],
+        ["Teacher", "Unbeaten", "Beaten in both"],
         [SECOND, FIRST, FAINT],
         ["diamond", "circle", "circle"],
     )

@@ -16,7 +16,11 @@ Box = tuple[float, float, float, float]
 
 
 def placed(
-    points: Sequence[tuple[float, float, str]], *, wanted: Sequence[bool], log_x: bool = False
+    points: Sequence[tuple[float, float, str]],
+    *,
+    wanted: Sequence[bool],
+    log_x: bool = False,
+    corners: Sequence[tuple[float, float]] = (),
 ) -> list[tuple[str, str]]:
     """A name and a side for each point, or ("", "") where it has no room; earlier points choose first.
 
@@ -24,8 +28,10 @@ def placed(
         points: (x, y, name) of every point in the chart.
         wanted: of each, whether it is to have its name.
         log_x: whether x is drawn on a logarithmic scale.
+        corners: what the axes span beside the points.
     """
-    spots = _pixels([(math.log(x) if log_x else x, y) for x, y, _ in points])
+    every = [*((x, y) for x, y, _ in points), *corners]
+    spots = _pixels([(math.log(x) if log_x else x, y) for x, y in every])[: len(points)]
     taken: list[Box] = [(x - DOT, y - DOT, x + DOT, y + DOT) for x, y in spots]
     found = []
     for (x, y), (_, _, name), asked in zip(spots, points, wanted, strict=True):
@@ -38,7 +44,7 @@ def placed(
 
 
 def _pixels(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Where the points lie, the y axis pointing down, when the axes span just them."""
+    """Where the points lie, the y axis pointing down, when the axes span just these."""
     if not points:
         return []
     spans = []
