@@ -198,7 +198,7 @@ def _run_classes(alt: Any) -> Any:
             x=alt.X("class:N", title="Class", sort=None, axis=alt.Axis(labelAngle=0, labelOverlap=True)),
             xOffset=alt.XOffset("attack:N", sort=None),
             y=alt.Y("value:Q", title="Accuracy (%)", scale=alt.Scale(domain=[0, 100])),
-            color=alt.Color("attack:N", sort=None, scale=alt.Scale(range=SERIES)),
+            color=alt.Color("attack:N", sort=None, scale=alt.Scale(range=SERIES), legend=alt.Legend(columns=3)),
             tooltip=tip,
         )
         .properties(width="container", height=260, autosize=FIT)

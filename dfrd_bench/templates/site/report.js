@@ -147,7 +147,7 @@
       box.append(table);
       const sameImages = x.images === y.images;
       const said = one === other ? "A and B are the same run."
-        : tested.size ? "“Better” names a run where its lead remains after Holm’s correction over these numbers."
+        : tested.size ? "“Better” names a run where its lead remains after Holm’s correction over these numbers. From the command line:"
         : sameImages ? "These two were not tested beforehand; this command tests them:"
         : "These two were tested on different images: their difference is no fair comparison.";
       const target = main.querySelector("[data-compare]");
