@@ -86,9 +86,10 @@ def report(
             step=observer.on_data,
         )
         write_file(made, output) if single_file else write_folder(made, output)
-    click.echo(
-        f"{output if single_file else output / 'index.html'}: {len(made.runs)} runs, {len(made.boards)} leaderboards."
+    counted = ", ".join(
+        f"{n} {what}{'s' * (n != 1)}" for n, what in ((len(made.runs), "record"), (len(made.boards), "leaderboard"))
     )
+    click.echo(f"{output if single_file else output / 'index.html'}: {counted}.")
     if found.skipped:
         sys.exit(1)
 

@@ -180,6 +180,20 @@ def test_a_chart_shows_another_attack_and_says_what_it_shows(visit: Open, site: 
     )
 
 
+def test_a_printed_leaderboard_is_dark_on_white_and_has_its_table_and_charts_without_controls(
+    visit: Open, site: Path
+) -> None:
+    page = visit(board(site), theme="dark")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.locator(".chart-box svg").first.wait_for()
+    page.emulate_media(media="print")
+    assert page.locator("table[data-table]").is_visible()
+    assert page.locator(".chart-box svg").first.is_visible()
+    assert not page.get_by_label("Filter:").is_visible()
+    colours = page.evaluate("[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]")
+    assert colours == ["rgb(0, 0, 0)", "rgb(255, 255, 255)"]
+
+
 def test_one_file_turns_to_its_pages_and_back(visit: Open) -> None:
     page = visit("report.html")
     page.get_by_role("link", name="Runs", exact=True).click()

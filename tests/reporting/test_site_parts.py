@@ -20,7 +20,7 @@ from dfrd_bench.reporting.site.assets import as_plain_script
 from dfrd_bench.reporting.site.boards import build_boards
 from dfrd_bench.reporting.site.borda import borda
 from dfrd_bench.reporting.site.chart_data import MOST_POINTS, curves
-from dfrd_bench.reporting.site.collecting import site_runs
+from dfrd_bench.reporting.site.collecting import site_runs, without_the_way
 from dfrd_bench.reporting.site.labels import DOT, HEIGHT, LETTER, LINE, WIDTH, placed
 from dfrd_bench.reporting.site.writing import check_folder, write_site
 from dfrd_bench.reporting.tables.build import build_tables
@@ -132,6 +132,11 @@ def test_the_way_to_a_results_folder_is_not_shown(tmp_path: Path) -> None:
     folder = tmp_path / "private" / "results"
     runs = site_runs([(str(folder / "digits" / "run"), make_record({"clean": (0.5, 0.4, 0.1)}))], [folder])
     assert runs[0].shown == "results/digits/run"
+    said = f"{folder}/digits/run/record.json contradicts its evidence."
+    assert without_the_way(said, [folder]) == "results/digits/run/record.json contradicts its evidence."
+    assert (
+        without_the_way("results/a/record.json is damaged.", [Path("results")]) == "results/a/record.json is damaged."
+    )
 
 
 def test_long_histories_are_thinned_and_no_number_is_made_up() -> None:

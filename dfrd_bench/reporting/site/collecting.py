@@ -83,6 +83,14 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:LONGEST_SLUG].strip("-") or "unnamed"
 
 
+def without_the_way(text: str, folders: Sequence[Path]) -> str:
+    """A sentence that names files below the results folders, without the way to these, which is nobody's business."""
+    for folder in folders:
+        for way in {f"{folder}/", f"{folder.resolve()}/"}:
+            text = text.replace(way, f"{folder.resolve().name}/")
+    return text
+
+
 def _shown(where: str, folders: Sequence[Path]) -> str:
     if where == SHIPPED:
         return SHIPPED

@@ -13,7 +13,7 @@ from dfrd_bench.reporting.evidence import Run, predictions_beside_records
 from dfrd_bench.reporting.site.assets import assets
 from dfrd_bench.reporting.site.board_page import board_page
 from dfrd_bench.reporting.site.boards import Board, Step, build_boards
-from dfrd_bench.reporting.site.collecting import SiteRun, site_runs
+from dfrd_bench.reporting.site.collecting import SiteRun, site_runs, without_the_way
 from dfrd_bench.reporting.site.compare_page import compare_page
 from dfrd_bench.reporting.site.index_file import index_of
 from dfrd_bench.reporting.site.index_page import index_page, methods_page, runs_page
@@ -62,7 +62,7 @@ def build_report(
         published: papers' tables to show beside ours.
         step: told how far it is.
     """
-    found = site_runs(runs, folders)
+    found, skipped = site_runs(runs, folders), tuple(without_the_way(text, folders) for text in left_out)
     by_record, evidence = _by_record(found), predictions_beside_records()
     boards = build_boards(found, evidence, step)
     compared = compare_page(found, boards, by_record, evidence, step)
@@ -72,7 +72,7 @@ def build_report(
         of_runs.append(run_page(run, again))
         step("runs", number, len(found))
     pages = [
-        index_page(title, boards, found, left_out),
+        index_page(title, boards, found, skipped),
         *(board_page(board, by_record, published) for board in boards),
         *(runs_page(found), methods_page(methods), compared),
         *methods,
@@ -81,7 +81,7 @@ def build_report(
     made = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     names = sorted({run.record.spec.method for run in found if run.is_student})
     renderer = Renderer(title, method_addresses(names), made)
-    return Report(tuple(pages), tuple(boards), tuple(found), tuple(left_out), renderer, made)
+    return Report(tuple(pages), tuple(boards), tuple(found), skipped, renderer, made)
 
 
 def write_folder(report: Report, folder: Path) -> None:

@@ -125,7 +125,7 @@ def _tiles(record: Record) -> list[tuple[str, str, str]]:
     """The numbers that a reader looks for first: what, how much, and its unit."""
     attacks = record.evaluation.attacks
     tiles = [("Clean, average", f"{100 * attacks['clean'].average:.1f}", "%")] if "clean" in attacks else []
-    if (name := strongest(record)) != "clean":
+    if (name := strongest(record)) not in ("", "clean"):
         result, title = attacks[name], attack_title(name)
         tiles += [
             (f"{title}, average", f"{100 * result.average:.1f}", "%"),
@@ -138,8 +138,8 @@ def _tiles(record: Record) -> list[tuple[str, str, str]]:
 
 
 def strongest(record: Record) -> str:
-    """The strongest attack that a run was evaluated with."""
-    return next(n for n in (*STRONGEST, *reversed(_attacks(record))) if n in record.evaluation.attacks)
+    """The strongest attack that a run was evaluated with; "" where there was none."""
+    return next((n for n in (*STRONGEST, *reversed(_attacks(record))) if n in record.evaluation.attacks), "")
 
 
 def _charts(
