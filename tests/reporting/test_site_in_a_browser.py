@@ -192,6 +192,10 @@ def test_a_printed_leaderboard_is_dark_on_white_and_has_its_table_and_charts_wit
     assert not page.get_by_label("Filter:").is_visible()
     colours = page.evaluate("[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]")
     assert colours == ["rgb(0, 0, 0)", "rgb(255, 255, 255)"]
+    cells = page.locator("table[data-table] th, table[data-table] td")
+    assert set(cells.evaluate_all("(cells) => cells.map((cell) => getComputedStyle(cell).color)")) == {"rgb(0, 0, 0)"}
+    papers = set(cells.evaluate_all("(cells) => cells.map((cell) => getComputedStyle(cell).backgroundColor)"))
+    assert papers <= {"rgb(255, 255, 255)", "rgb(238, 238, 238)"}
 
 
 def test_one_file_turns_to_its_pages_and_back(visit: Open) -> None:
