@@ -25,6 +25,7 @@ COMMANDS = {
     "suite": ("suite", "Make all the runs behind one of the papers' tables."),
     "merge": ("merge", "Bring the results of several folders, or machines, into one."),
     "table": ("table", "Print recorded runs as the papers' table."),
+    "report": ("report", "Make a site of the results that opens from disk: leaderboards, charts, runs."),
     "compare": ("compare", "Compare runs or methods: which differences are more than chance."),
     "verify": ("verify", "Recompute a record's numbers from its predictions, or from its weights."),
     "audit": ("audit", "Find numbers, recorded or published, that cannot be or do not fit together."),

@@ -37,6 +37,7 @@ SUPERSEDED = {
     "dfrd-bench 0.2.0": "made before the presets gave every method the same (docs/reproducibility.md, What a preset gives)",
 }
 """Why runs of an older provider are no longer what their method gives."""
+OWN_WARNINGS = "Runs of these rows carry warnings of their own"
 SHOWN_SETTINGS = 2
 LONGEST_SETTING = 24
 
@@ -155,9 +156,7 @@ def warnings_about(members: Iterable[Member]) -> tuple[str, ...]:
             sentences.append(f"Superseded, {why}: {', '.join(old)}.")
     flagged = dict.fromkeys(label for label, records in members if any(record.warnings for record in records))
     if flagged:
-        sentences.append(
-            f"Runs of these rows carry warnings of their own, which dfrd-bench show RUN prints: {', '.join(flagged)}."
-        )
+        sentences.append(f"{OWN_WARNINGS}, which dfrd-bench show RUN prints: {', '.join(flagged)}.")
     return tuple(sentences)
 
 
