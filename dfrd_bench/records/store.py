@@ -27,6 +27,8 @@ WEIGHTS_FILE = "student.safetensors"
 LARGEST_RECORD = 96 * MIB  # bytes; 1,000 classes under seven attacks have 70 million
 TEACHER_SUFFIX = ".safetensors"  # of the weights of a teacher trained here; its record lies beside them
 RECORD_SUFFIX = ".record"
+EVENTS_FILE = "events.jsonl"  # what the observers `jsonl` and `tensorboard` write, unless told where
+TENSORBOARD_FOLDER = "tensorboard"
 UNFINISHED_FOLDER = "evaluation"  # what a stopped evaluation keeps, until the record is there
 RERUN_FOLDER = "rerun"  # what a stopped `verify --rerun` keeps, apart from what it is to check
 

@@ -19,9 +19,11 @@ from dfrd_bench.records.presence import at_work
 from dfrd_bench.records.reading import chunks
 from dfrd_bench.records.schema import Record
 from dfrd_bench.records.store import (
+    EVENTS_FILE,
     RECORD_FILE,
     RERUN_FOLDER,
     TEACHER_SUFFIX,
+    TENSORBOARD_FOLDER,
     UNFINISHED_FOLDER,
     find_records,
     load_predictions,
@@ -38,7 +40,9 @@ LEFT_OUT = {
     CHECKPOINT_FOLDER,
     UNFINISHED_FOLDER,
     RERUN_FOLDER,
-}  # what only the way to a record needed
+    EVENTS_FILE,
+    TENSORBOARD_FOLDER,
+}  # what only the way to a record needed, or what was watched on it
 
 
 @dataclass(frozen=True)
