@@ -149,15 +149,22 @@ def check_submissions(into: Path) -> Iterator[str]:
             said |= {name: (path.name, entry) for run in manifest.runs for name, entry in run.files.items()}
     if not said:
         raise DfrdBenchError(f"There is no manifest in {Path(into) / MANIFESTS_FOLDER}.")
-    root = Path(into).resolve()
-    for name, (manifest_name, entry) in said.items():
-        file = Path(into) / name
-        if not file.resolve().is_relative_to(root):
-            yield f"{name} is outside the repository, says {manifest_name}."
-        elif not file.is_file():
-            yield f"{name} is missing, says {manifest_name}."
-        elif sha256_of(file) != entry.sha256:
-            yield f"{name} is not what was handed in, says {manifest_name}: its sha256 differs."
+    for name, (source, entry) in said.items():
+        if wrong := _astray(Path(into), name, entry):
+            yield f"{brief(name)} {wrong}, says {source}."
+
+
+def _astray(into: Path, name: str, entry: FileEntry) -> str:
+    """What became of a file that was handed in; "" if it is as it was."""
+    file = into / name
+    try:
+        if not file.resolve().is_relative_to(into.resolve()):
+            return "is outside the repository"
+        if not file.is_file():
+            return "is missing"
+        return "" if sha256_of(file) == entry.sha256 else "is not what was handed in"
+    except (OSError, RuntimeError, ValueError, DfrdBenchError):  # no name of a file, a loop of links, or not to be read
+        return "cannot be read"
 
 
 def _manifests(into: Path) -> Iterator[tuple[Path, Manifest | DfrdBenchError]]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import plugin_packages
 import pytest
@@ -68,23 +72,9 @@ lost = Logger("cannot be opened", broken)
 """
 
 
-@pytest.fixture
-def rude(tmp_path: Path) -> Iterator[list[str]]:
-    """The observers `rude` and `lost` as an installed plugin's, and what `rude` was told."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(
-            plugin_packages.plant(tmp_path / "site", "observers", {"rude": "rude", "lost": "lost"}, RUDE)
-        )
-        plugin_packages.forget()
-        import dfrd_bench_planted
-
-        yield dfrd_bench_planted.told
-    plugin_packages.forget()
-
-
 def made(results: Path, observer: Observer = SILENT) -> Finished:
     small = {"batch_size": 8, "distillation_steps": 2, "attack_steps": 2}
-    return run("zskt", observer=observer, results=results, attacks="clean,pgd20", epochs=3, settings=small)
+    return run("zskt", observer=observer, results=results, attacks="clean,pgd20", epochs=2, settings=small)
 
 
 def without_times(history: Path) -> list[dict[str, float]]:
@@ -99,38 +89,80 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         return made(tmp_path_factory.mktemp("alone"))
 
 
-def test_a_watched_run_gives_the_same_student_bit_for_bit(
-    alone: Finished, rude: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+@dataclass(frozen=True)
+class Watched:
+    """A run that everybody looked at.
+
+    Attributes:
+        run: the run.
+        told: what the observer `rude` was told.
+        said: the warnings about observers.
+        board: TensorBoard's folder; None where that is not installed.
+        lines: the file of the second `jsonl`.
+    """
+
+    run: Finished
+    told: list[str]
+    said: list[str]
+    board: Path | None
+    lines: Path
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """With the observers `rude` and `lost` of an installed plugin, which draw, switch, raise, and cannot be opened."""
+    root, said = tmp_path_factory.mktemp("watched"), []
+    handler = logging.Handler()
+    handler.emit = lambda entry: said.append(entry.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("dfrd_bench.observers.attached")
+    logger.addHandler(handler)
+    board = root / "board" if find_spec("tensorboard") else None
+    asked = ["jsonl", "rude", "lost=example.org", f"jsonl={root / 'deep' / 'two.jsonl'}"]
+    with pytest.MonkeyPatch.context() as patch:
+        tiny.cut_digits(patch)
+        names = {"rude": "rude", "lost": "lost"}
+        patch.syspath_prepend(plugin_packages.plant(root / "site", "observers", names, RUDE))
+        plugin_packages.forget()
+        import dfrd_bench_planted
+
+        with attached(SILENT, [*asked, *([f"tensorboard={board}"] if board else [])]) as observer:
+            run = made(root / "results", observer)
+        yield Watched(run, dfrd_bench_planted.told, said, board, root / "deep" / "two.jsonl")
+    logger.removeHandler(handler)
+    plugin_packages.forget()
+
+
+def test_a_watched_run_gives_the_same_student_bit_for_bit(alone: Finished, watched: Watched) -> None:
     """Even where an observer draws random numbers, switches gradients off, and raises."""
-    with attached(SILENT, ["jsonl", "rude", "lost=example.org", f"jsonl={tmp_path / 'two.jsonl'}"]) as observer:
-        watched = made(tmp_path / "results", observer)
-    assert watched.record.weights_sha256 == alone.record.weights_sha256
-    assert (watched.folder / "student.safetensors").read_bytes() == alone.weights.read_bytes()
-    assert without_times(watched.folder / "history.jsonl") == without_times(alone.folder / "history.jsonl")
-    ours, theirs = load_predictions(watched.folder).attacks, load_predictions(alone.folder).attacks
+    run = watched.run
+    assert run.record.weights_sha256 == alone.record.weights_sha256
+    assert (run.folder / "student.safetensors").read_bytes() == alone.weights.read_bytes()
+    assert without_times(run.folder / "history.jsonl") == without_times(alone.folder / "history.jsonl")
+    ours, theirs = load_predictions(run.folder).attacks, load_predictions(alone.folder).attacks
     assert all((ours[name] == theirs[name]).all() for name in theirs)
-    said = [entry.getMessage() for entry in caplog.records if entry.name == "dfrd_bench.observers.attached"]
-    assert said == [
+    assert watched.told[-1] == "closed"
+    assert len(watched.told) > 1
+
+
+def test_an_observer_that_raises_is_named_once_and_dropped(watched: Watched) -> None:
+    assert watched.said == [
         "The observer lost is dropped, and the run goes on without it: RuntimeError: no server at example.org",
         "The observer rude is dropped, and the run goes on without it: SystemExit: no more",
     ]
-    assert rude[-1] == "closed"
-    assert len(rude) > 1
 
 
-def test_json_lines_say_what_history_and_record_say(alone: Finished, tmp_path: Path) -> None:
-    with attached(SILENT, ["jsonl"]) as observer:
-        watched = made(tmp_path, observer)
-    events = [json.loads(line) for line in (watched.folder / "events.jsonl").read_text().splitlines()]
+def test_json_lines_say_what_history_and_record_say(alone: Finished, watched: Watched) -> None:
+    lines = (watched.run.folder / "events.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
     kinds = [event["event"] for event in events]
-    assert kinds[0] == "start" and kinds[-1] == "record" and kinds.count("epoch") == 3  # noqa: PT018
+    assert (kinds[0], kinds[-1], kinds.count("epoch")) == ("start", "record", 2)
     told = [{"epoch": event["epoch"], **event["numbers"]} for event in events if event["event"] == "epoch"]
     assert told == without_times(alone.folder / "history.jsonl")
     ends = {event["attack"]: event["accuracy"] for event in events if event["event"] == "attack"}
     for name, attack in alone.record.evaluation.attacks.items():
         assert events[-1]["attacks"][name]["worst_class"] == attack.worst_class
         assert ends[name] == pytest.approx(attack.average)
+    assert len(watched.lines.read_text().splitlines()) == len(lines)
 
 
 def test_numbers_that_json_has_no_word_for_become_null(tmp_path: Path) -> None:
@@ -141,26 +173,23 @@ def test_numbers_that_json_has_no_word_for_become_null(tmp_path: Path) -> None:
     assert json.loads(line)["numbers"] == {"loss": None, "p/0": None, "p/1": 0.5}
 
 
-def test_tensorboard_reads_back_what_the_history_says(alone: Finished, tmp_path: Path) -> None:
+def test_tensorboard_reads_back_what_the_history_says(alone: Finished, watched: Watched) -> None:
     pytest.importorskip("tensorboard", reason="the extra [tensorboard] is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    with attached(SILENT, [f"tensorboard={tmp_path / 'board'}"]) as observer:
-        made(tmp_path / "results", observer)
-    board = EventAccumulator(str(tmp_path / "board")).Reload()
+    board = EventAccumulator(str(watched.board)).Reload()
     history = without_times(alone.folder / "history.jsonl")
     losses = board.Scalars("training/loss")
     assert [(point.step, point.value) for point in losses] == [
         (line["epoch"] + 1, pytest.approx(line["loss"], rel=1e-6)) for line in history
     ]
     (worst,) = board.Scalars("pgd20/worst_class")
-    assert (worst.step, worst.value) == (3, pytest.approx(alone.record.evaluation.attacks["pgd20"].worst_class))
+    assert (worst.step, worst.value) == (2, pytest.approx(alone.record.evaluation.attacks["pgd20"].worst_class))
 
 
-def test_a_finished_run_is_told_to_an_observer_without_being_made_again(tmp_path: Path) -> None:
-    made(tmp_path)
+def test_a_finished_run_is_told_to_an_observer_without_being_made_again(alone: Finished) -> None:
     with attached(SILENT, ["jsonl"]) as observer:
-        again = made(tmp_path, observer)
+        again = made(alone.folder.parents[4], observer)
     assert again.cached
     (line,) = (again.folder / "events.jsonl").read_text().splitlines()
     assert json.loads(line)["event"] == "record"
@@ -245,3 +274,13 @@ def test_without_tensorboard_the_line_says_what_to_install(monkeypatch: pytest.M
 def test_a_dry_run_knows_the_names_of_observers() -> None:
     done = tiny.command("run", "--method", "zskt", "--dry-run", "--observer", "jsonk")
     assert (done.code, done.err) == (2, "Error: Unknown observer 'jsonk'. Did you mean 'jsonl'?\n")
+
+
+def test_the_observer_of_the_tutorial_writes_what_it_says(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "adding-an-observer.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    exec(page.split("```python\n")[1].split("```")[0], names)
+    with names["csv"].open(str(tmp_path / "losses.csv")) as observer:
+        observer.on_epoch(0, {"loss": 0.5})
+        observer.on_epoch(1, {"loss": 0.25})
+    assert (tmp_path / "losses.csv").read_text() == "0,0.5\n1,0.25\n"
