@@ -41,10 +41,9 @@ def model_card(record: Record, best: BestKnown, files: Mapping[str, tuple[str, s
         files: those beside the card, each with what it is and its sha256.
     """
     spec = record.spec
-    called = "Teacher" if spec.kind == "teacher" else display_name(spec.method)
     parts = [
         _front_matter(record),
-        f"# {safe(called)}: {safe(spec.student)} on {safe(spec.dataset)}, seed {spec.seed}",
+        f"# {safe(display_name(spec.method))}: {safe(spec.student)} on {safe(spec.dataset)}, seed {spec.seed}",
         *_what(record),
         "## How it was made",
         *_made(record),
@@ -68,7 +67,7 @@ def _front_matter(record: Record) -> str:
     """What model hubs read: tags, and no licence, which is the author's to choose."""
     spec = record.spec
     tags = ["adversarial-robustness", "knowledge-distillation", "dfrd-bench", file_name(spec.method)]
-    tags += ["data-free"] if spec.sees == "nothing" and spec.kind == "student" else []
+    tags += ["data-free"] if spec.sees == "nothing" else []
     content = {
         "pipeline_tag": "image-classification",
         "library_name": "pytorch",
@@ -158,7 +157,7 @@ def _share(value: float | None) -> str:
 
 def _limits(record: Record) -> Iterator[str]:
     yield from ATTACKED_ONLY
-    if record.spec.kind == "student" and record.spec.sees == "nothing":
+    if record.spec.sees == "nothing":
         yield DATA_FREE
     if "autoattack" not in record.evaluation.attacks:
         yield "AutoAttack was not run: what the gradient attacks above leave may be far more than is really left."

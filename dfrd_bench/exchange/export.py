@@ -18,7 +18,7 @@ from dfrd_bench.observer import SILENT, OnStep
 from dfrd_bench.records.files import file_name, flush_folder, replace_whole, temporary, unwritable
 from dfrd_bench.records.reading import chunks
 from dfrd_bench.records.schema import Record
-from dfrd_bench.records.store import PREDICTIONS_FILE, RECORD_FILE, TEACHER_SUFFIX, WEIGHTS_FILE
+from dfrd_bench.records.store import PREDICTIONS_FILE, RECORD_FILE, WEIGHTS_FILE
 from dfrd_bench.runs.defaults import usual_defaults
 
 FORMATS = ("safetensors", "torch", "onnx", "robustbench")
@@ -58,7 +58,7 @@ def export(
     additional_data: bool | None = None,
     progress: OnStep = SILENT.on_data,
 ) -> Exported:
-    """Pack the student of a finished run, or a teacher trained here, into a new folder, whole or not at all.
+    """Pack the student of a finished run into a new folder, whole or not at all.
 
     The weights are the run's, to the byte, beside its record and predictions and a model card; so the new folder is one that
     `load_student`, `verify` and `evaluate --contest` take.
@@ -73,8 +73,8 @@ def export(
         progress: told which format is made.
 
     Raises:
-        DfrdBenchError: no such format, or it cannot be had; the record is contradicted, or its weights are missing; or nothing
-            can be written there.
+        DfrdBenchError: no such format, or it cannot be had; the record is contradicted, or is a teacher's, or its weights are
+            missing; or nothing can be written there.
     """
     folder, into = Path(run), Path(into)
     for name in formats or ():
@@ -125,8 +125,8 @@ class _Pack:
         why_not = {"onnx": lacking_for_onnx(), "robustbench": why_no_entry(record)}
         if refused := [why_not[name] for name in formats or () if why_not.get(name)]:
             raise DfrdBenchError(refused[0])
-        if record.spec.kind == "teacher" and record.training is None:
-            raise DfrdBenchError(f"{record.spec.teacher.name} was not trained here: it is not ours to export.")
+        if record.spec.kind != "student":
+            raise DfrdBenchError(f"{folder} is the record of a teacher: `export` takes the run of a student.")
         self.formats = tuple(formats) if formats is not None else tuple(n for n in FORMATS if not why_not.get(n))
         if formats is None:
             self.notes += [f"Left out {name}: {why}" for name, why in why_not.items() if why]
@@ -140,9 +140,7 @@ class _Pack:
     def _copies(self, part: Path) -> None:
         from dfrd_bench.records.weights import sha256_of
 
-        student = self.record.spec.kind == "student"
-        weights = self.folder / WEIGHTS_FILE if student else self.folder.resolve().with_suffix(TEACHER_SUFFIX)
-        sources = {WEIGHTS_FILE: weights, RECORD_FILE: self.folder / RECORD_FILE}
+        sources = {name: self.folder / name for name in (WEIGHTS_FILE, RECORD_FILE)}
         if (self.folder / PREDICTIONS_FILE).exists():
             sources[PREDICTIONS_FILE] = self.folder / PREDICTIONS_FILE
         for name, source in sources.items():
@@ -151,7 +149,9 @@ class _Pack:
                     file.write(chunk)
             self._note(part, name)
         if sha256_of(part / WEIGHTS_FILE) != self.record.weights_sha256:
-            raise DfrdBenchError(f"{weights} is not the network that {RECORD_FILE} describes: their sha256 differ.")
+            raise DfrdBenchError(
+                f"{sources[WEIGHTS_FILE]} is not the network that {RECORD_FILE} describes: their sha256 differ."
+            )
 
     def _programs(self, part: Path) -> None:
         from dfrd_bench.exchange.programs import program_of, write_onnx, write_program

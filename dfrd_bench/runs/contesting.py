@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dfrd_bench.attacks import STANDARD_ATTACKS
+from dfrd_bench.datasets.base import Dataset
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.best_known import outside
 from dfrd_bench.evaluation.contradictions import believed_record
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.records.alone import alone_in
 from dfrd_bench.records.contests import CONTESTS_FOLDER, LONGEST_NAME, ContestRecord, find_contests, save_contest
-from dfrd_bench.records.schema import EvaluationRecord, Record
+from dfrd_bench.records.schema import EvaluationRecord, Predictions, Record
 from dfrd_bench.records.store import UNFINISHED_FOLDER, drop_unfinished
 from dfrd_bench.registry import ATTACKS
 from dfrd_bench.runs.defaults import usual_defaults
@@ -25,6 +26,7 @@ from dfrd_bench.runs.failures import logs_failures
 from dfrd_bench.runs.subject import check_same_images, open_again
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 PATIENCE = 10.0  # seconds to wait for another contest of the run
@@ -76,54 +78,68 @@ def contest(
         DfrdBenchError: the weights or the images are not the run's, an attack is outside its threat model, or nothing can be
             written there.
     """
-    from dfrd_bench.evaluation.evaluate import evaluate_model
-
-    run, weights = Path(run), Path(weights)
+    run = Path(run)
     check_by(by)
     record = believed_record(run)
-    threat = record.spec.threat
     chosen = ATTACKS.select(attacks)
-    settings = {name: attack.parameters(threat) for name, attack in chosen.items()}
-    for name, parameters in settings.items():
-        if why := outside(parameters, threat):
+    for name, attack in chosen.items():
+        if why := outside(attack.parameters(record.spec.threat), record.spec.threat):
             raise DfrdBenchError(f"{name} {why}: what it finds cannot be counted.")
-    model = contested_network(weights, record)
+    model = contested_network(Path(weights), record)
     data = open_again(record, dataset, data_dir, observer)
-    images = data.load_tested()
-    check_same_images(record, images.digest())
-    place = choose_device(device)
+    check_same_images(record, data.load_tested().digest())
     unfinished = run / CONTESTS_FOLDER / UNFINISHED_FOLDER
     with alone_in(unfinished, PATIENCE):
         if (known := _made_before(run, record, by, seed, list(chosen))) is not None:
-            made, cached = known, True
+            made = Contested(*known, cached=True)
         else:
-            evaluation, predictions, warnings = evaluate_model(
-                model.to(place),
-                images,
-                num_classes=data.info.num_classes,
-                threat=threat,
-                attacks=list(chosen),
-                device=place,
-                seed=seed,
-                unfinished=unfinished,
-                on_batch=observer.on_attack,
-                stops=observer.stops,
+            found, predictions = _attacked(
+                model, record, data, by, list(chosen), seed, choose_device(device), unfinished, observer
             )
-            found = ContestRecord(
-                created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-                by=by,
-                weights_sha256=record.weights_sha256,
-                test_digest=record.dataset.test_digest,
-                threat=threat,
-                evaluation=evaluation,
-                providers={name: ATTACKS.distribution(name) for name in chosen},
-                environment=describe_environment(place),
-                warnings=tuple(warnings),
-            )
-            made, cached = (save_contest(run, found, predictions), found), False
+            made = Contested(save_contest(run, found, predictions), found)
         drop_unfinished(unfinished, chosen)
     drop_unfinished(unfinished, ())  # the folder, which the lock was in
-    return Contested(*made, cached)
+    return made
+
+
+def _attacked(
+    model: nn.Module,
+    record: Record,
+    data: Dataset,
+    by: str,
+    attacks: Sequence[str],
+    seed: int,
+    device: torch.device,
+    unfinished: Path,
+    observer: Observer,
+) -> tuple[ContestRecord, Predictions]:
+    """What attacks find on the record's network and images, and what there is to say of it."""
+    from dfrd_bench.evaluation.evaluate import evaluate_model
+
+    evaluation, predictions, warnings = evaluate_model(
+        model.to(device),
+        data.load_tested(),
+        num_classes=data.info.num_classes,
+        threat=record.spec.threat,
+        attacks=attacks,
+        device=device,
+        seed=seed,
+        unfinished=unfinished,
+        on_batch=observer.on_attack,
+        stops=observer.stops,
+    )
+    found = ContestRecord(
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        by=by,
+        weights_sha256=record.weights_sha256,
+        test_digest=record.dataset.test_digest,
+        threat=record.spec.threat,
+        evaluation=evaluation,
+        providers={name: ATTACKS.distribution(name) for name in attacks},
+        environment=describe_environment(device),
+        warnings=tuple(warnings),
+    )
+    return found, predictions
 
 
 def check_by(by: str) -> None:

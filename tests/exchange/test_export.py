@@ -178,6 +178,14 @@ def test_weights_that_are_not_the_records_are_not_exported(tmp_path: Path) -> No
     assert not (tmp_path / "new").exists()
 
 
+def test_a_teachers_record_is_refused(tmp_path: Path) -> None:
+    (teacher,) = (RUN.parents[2] / "wrn-10-2" / "teacher").iterdir()
+    done = tiny.command("export", teacher, "-o", tmp_path / "new", "--format", "safetensors")
+    assert done.code == 2
+    assert "is the record of a teacher" in done.err
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_folder_without_a_record_has_no_student(tmp_path: Path) -> None:
     with pytest.raises(DfrdBenchError, match=r"No record in .*nowhere: record\.json is missing"):
         load_student(tmp_path / "nowhere")
