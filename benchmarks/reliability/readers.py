@@ -20,8 +20,8 @@ from dfrd_bench.evaluation.summary import attack_record, evaluation_record
 from dfrd_bench.evaluation.unfinished import Finished, Unfinished
 from dfrd_bench.exchange.submission import MANIFESTS_FOLDER, check_submissions, submit
 from dfrd_bench.problem import DatasetInfo, ThreatModel
-from dfrd_bench.records.history import read_history
 from dfrd_bench.records.contests import CONTEST_FILE, ContestRecord, save_contest
+from dfrd_bench.records.history import read_history
 from dfrd_bench.records.reading import read_file
 from dfrd_bench.records.schema import (
     DatasetRecord,
