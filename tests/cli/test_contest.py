@@ -101,6 +101,9 @@ def test_show_table_and_frame_say_what_others_found(run: Path, standing: list[in
     assert float(dict(zip(table[0].split(","), table[1].split(","), strict=True))["best_known"]) == pytest.approx(share)
     assert r"\S{}" in tiny.command("table", run, "--format", "latex").out
     assert "§" in tiny.command("table", run, "--format", "html").out
+    brief = tiny.command("table", run, "--brief").out
+    assert brief.count("§") == 2  # the row, and the line that says what it means
+    assert f"{100 * share:.2f} (of the run alone" in brief
     assert verify_run(run) == []
 
 
