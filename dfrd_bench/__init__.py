@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dfrd_bench.reporting.frame import load_results
     from dfrd_bench.runs.reevaluation import evaluate_run as evaluate
     from dfrd_bench.runs.run import run
+    from dfrd_bench.runs.student import load_student
 
 _HOMES = {
     "Method": ("method", "Method"),
@@ -26,6 +27,7 @@ _HOMES = {
     "TrainingProblem": ("problem", "TrainingProblem"),
     "evaluate": ("runs.reevaluation", "evaluate_run"),
     "load_results": ("reporting.frame", "load_results"),
+    "load_student": ("runs.student", "load_student"),
     "param": ("method", "param"),
     "run": ("runs.run", "run"),
 }
@@ -40,6 +42,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "load_results",
+    "load_student",
     "param",
     "run",
 ]

@@ -40,7 +40,7 @@ class Stops:
 
 @dataclass
 class Observer:
-    """Callbacks of a run; the default says nothing. The CLI shows them as progress bars.
+    """Callbacks of a run; the default says nothing. The CLI shows them as progress bars; `observers` takes them elsewhere.
 
     Attributes:
         on_start: the run's folder, epochs in all, epochs already done.
@@ -49,6 +49,7 @@ class Observer:
         on_attack: attack, images done, images in all, accuracy so far.
         on_data: what is read or downloaded, images or bytes done, images or bytes in all.
         stops: asked whether to go on.
+        on_record: the run's folder, once the run is finished and its record is in it.
     """
 
     on_start: Callable[[Path, int, int], None] = lambda folder, epochs, done: None
@@ -57,6 +58,7 @@ class Observer:
     on_attack: Callable[[str, int, int, float], None] = lambda attack, done, total, accuracy: None
     on_data: OnStep = lambda stage, done, total: None
     stops: Stops = field(default_factory=Stops)
+    on_record: Callable[[Path], None] = lambda folder: None
 
 
 SILENT = Observer()

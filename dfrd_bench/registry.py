@@ -186,6 +186,7 @@ TEACHERS: Registry[Any] = Registry("teacher", "dfrd_bench.teachers")
 STUDENTS: Registry[Any] = Registry("student", "dfrd_bench.students")
 ATTACKS: Registry[Any] = Registry("attack", "dfrd_bench.attacks")
 LAUNCHERS: Registry[Any] = Registry("launcher", "dfrd_bench.launchers")
+OBSERVERS: Registry[Any] = Registry("observer", "dfrd_bench.observers")
 
 REGISTRIES: dict[str, Registry[Any]] = {
     "methods": METHODS,
@@ -194,4 +195,5 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "students": STUDENTS,
     "attacks": ATTACKS,
     "launchers": LAUNCHERS,
+    "observers": OBSERVERS,
 }

@@ -10,9 +10,9 @@ from source_tree import BENCHMARKS, ROOT, files_of, imports, name_of, room_of, r
 FLOORS = (
     {"method", "problem", "registry", "summaries", "settings", "observer", "errors", "images", "_version"},
     {"records"},
-    {"attacks", "datasets", "students", "distillation", "evaluation", "teachers", "reporting", "testing"},
+    {"attacks", "datasets", "students", "distillation", "evaluation", "teachers", "reporting", "testing", "observers"},
     {"runs"},
-    {"execution", "benchmarks"},
+    {"execution", "exchange", "benchmarks"},
     {"cli"},
     {"__main__", "dfrd_bench"},  # the package's own face
 )
@@ -57,6 +57,11 @@ def test_nothing_in_the_harness_imports_a_method() -> None:
         ("datasets", {"datasets", *LEAVES, "registry", "observer", "records"}),
         ("distillation", {"distillation", "method", "problem", "attacks", "errors"}),
         ("execution", {"execution", "runs", "records", "observer", "errors"}),
+        (
+            "exchange",
+            {"exchange", "runs", "reporting", "evaluation", "records", "registry", "observer", "errors", "_version"},
+        ),
+        ("observers", {"observers", "observer", "registry", "records", "errors"}),
         ("records", {"records", "problem", "errors", "settings", "_version"}),
         ("methods", {"methods", "distillation", "method", "problem", "attacks", "errors"}),
     ],

@@ -166,6 +166,8 @@ def image_of(data: bytes, rng: Random) -> bytes:
 MUTATE: Mapping[str, Callable[[bytes, Random], bytes]] = {
     "record": json_of,
     "predictions": npz_of,
+    "contest": json_of,
+    "manifest": json_of,
     "samples": npz_of,
     "unfinished": npz_of,
     "checkpoint": checkpoint_of,

@@ -14,10 +14,13 @@ from torch import nn
 
 from dfrd_bench.datasets.decoding import decode, look
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.evaluation.best_known import best_known
 from dfrd_bench.evaluation.contradictions import believed_record
 from dfrd_bench.evaluation.summary import attack_record, evaluation_record
 from dfrd_bench.evaluation.unfinished import Finished, Unfinished
+from dfrd_bench.exchange.submission import MANIFESTS_FOLDER, check_submissions, submit
 from dfrd_bench.problem import DatasetInfo, ThreatModel
+from dfrd_bench.records.contests import CONTEST_FILE, ContestRecord, save_contest
 from dfrd_bench.records.history import read_history
 from dfrd_bench.records.reading import read_file
 from dfrd_bench.records.schema import (
@@ -121,6 +124,23 @@ def write_run(folder: Path) -> Record:
     return record
 
 
+def _write_contest(run: Path, record: Record) -> Path:
+    """A contest of that run, after which every second image stands."""
+    predicted = np.where(np.arange(60) % 2 == 0, (LABELS + 1) % 3, LABELS)
+    attacks = {"pgd20x5": attack_record(LABELS, predicted, 3, {"norm": "Linf", "eps": record.spec.threat.eps}, 1.0)}
+    made = ContestRecord(
+        created="2026-01-01T00:00:00Z",
+        by="somebody",
+        weights_sha256=record.weights_sha256,
+        test_digest=record.dataset.test_digest,
+        threat=record.spec.threat,
+        evaluation=evaluation_record(LABELS, {"pgd20x5": predicted}, attacks, 1),
+        providers={"pgd20x5": "dfrd-bench 0"},
+        environment=record.environment,
+    )
+    return save_contest(run, made, Predictions(LABELS, {"pgd20x5": predicted})) / CONTEST_FILE
+
+
 def readers(root: Path) -> dict[str, Reader]:
     """All readers, each with a folder of its own below a root."""
     run = root / "run"
@@ -130,6 +150,23 @@ def readers(root: Path) -> dict[str, Reader]:
 
     def record() -> None:
         _same_numbers(believed_record(run), true)
+
+    contested = _write_contest(run, true)
+
+    def contest() -> None:
+        found = best_known(run, true)
+        if found.doubted:
+            raise DfrdBenchError(found.doubted[0])
+        if found.accuracy != 0.5:
+            raise WrongError(f"best known {found.accuracy}")
+
+    handed_in = root / "repository"
+    submit([run], handed_in, by="somebody")
+    (manifest_path,) = (handed_in / MANIFESTS_FOLDER).glob("*.json")
+
+    def manifest() -> None:
+        if found := next(check_submissions(handed_in), ""):
+            raise DfrdBenchError(found)
 
     def samples() -> None:
         found = load_samples(run, INFO)
@@ -172,6 +209,8 @@ def readers(root: Path) -> dict[str, Reader]:
     files: dict[str, tuple[Path, tuple[bytes, ...], Callable[[], object]]] = {
         "record": (run / "record.json", ((run / "record.json").read_bytes(),), record),
         "predictions": (run / "predictions.npz", ((run / "predictions.npz").read_bytes(),), record),
+        "contest": (contested, (contested.read_bytes(),), contest),
+        "manifest": (manifest_path, (manifest_path.read_bytes(),), manifest),
         "samples": (run / "samples.npz", ((run / "samples.npz").read_bytes(),), samples),
         "unfinished": (unfinished_path, (unfinished_path.read_bytes(),), unfinished),
         "checkpoint": (root / "c.pt", made["checkpoint"], weights(root / "c.pt")),

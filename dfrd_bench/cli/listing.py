@@ -24,7 +24,7 @@ Examples:
   dfrd-bench list runs results                 finished, at work, or stopped where
 """
 RUNS = "runs"
-KINDS = ("methods", "datasets", "teachers", "students", "attacks", "launchers", "suites", RUNS)
+KINDS = ("methods", "datasets", "teachers", "students", "attacks", "launchers", "observers", "suites", RUNS)
 
 
 @click.command("list", epilog=EPILOG)

@@ -23,6 +23,8 @@ from dfrd_bench.errors import DfrdBenchError, Stopped, asked_to_stop, in_a_line,
 COMMANDS = {
     "run": ("run", "Distill a student without data, evaluate and record it."),
     "suite": ("suite", "Make all the runs behind one of the papers' tables."),
+    "export": ("export", "Pack a student for others: model card, PyTorch and ONNX programs, RobustBench."),
+    "submit": ("submit", "Hand runs in to a shared results repository, with a manifest."),
     "merge": ("merge", "Bring the results of several folders, or machines, into one."),
     "table": ("table", "Print recorded runs as the papers' table."),
     "report": ("report", "Make a site of the results that opens from disk: leaderboards, charts, runs."),

@@ -19,6 +19,7 @@ Examples:
   dfrd-bench run --method ferd --dataset cifar10 --dry-run
   dfrd-bench run --config run.yaml --seed 1
   dfrd-bench run --method ferd --probe 5 --results probed/
+  dfrd-bench run --method ferd --observer jsonl=ferd.jsonl --observer tensorboard=logs
   dfrd-bench run --method ferd --dataset imagefolder:birds --teacher checkpoint:t.pt --teacher-arch wrn-16-2
 """
 
@@ -36,19 +37,34 @@ Examples:
     *options.MEASURING,
     options.results,
 )
+@click.option(
+    "--observer",
+    "observers",
+    multiple=True,
+    metavar="NAME[=WHERE]",
+    help="Also tell this one what happens, e.g. jsonl or tensorboard=logs (see `list observers`); may be given again.",
+)
 @click.option("--no-conversion", is_flag=True, help="Leave a DFKD method as it was (same as --set conversion=false).")
 @click.option("--dry-run", is_flag=True, help="Only say what would be run, and what it would cost on this device.")
 @click.option("--keep-checkpoint", is_flag=True, help="Keep the last checkpoint of the finished run.")
 @options.threads
 @options.quiet
-def run(request: Request, no_conversion: bool, dry_run: bool, keep_checkpoint: bool, quiet: bool) -> None:
+def run(
+    request: Request,
+    observers: tuple[str, ...],
+    no_conversion: bool,
+    dry_run: bool,
+    keep_checkpoint: bool,
+    quiet: bool,
+) -> None:
     """Distill a student without data, evaluate it under attack, and record it.
 
     A run that was stopped goes on where it was; one that is finished is not made again.
     """
     from dfrd_bench.cli.printing import print_outcome
     from dfrd_bench.cli.progress import watching
-    from dfrd_bench.registry import ATTACKS
+    from dfrd_bench.observers.attached import attached
+    from dfrd_bench.registry import ATTACKS, OBSERVERS
     from dfrd_bench.runs.run import fulfil
 
     if request.method is None:
@@ -57,9 +73,11 @@ def run(request: Request, no_conversion: bool, dry_run: bool, keep_checkpoint: b
         request = replace(request, settings={**request.settings, "conversion": False})
     if dry_run:
         ATTACKS.select(request.attacks)
+        for name in observers:
+            OBSERVERS.get(name.partition("=")[0])
         _rehearse(request, quiet)
         return
-    with watching(quiet) as observer:
+    with watching(quiet) as own, attached(own, observers) as observer:
         finished = fulfil(request, observer, keep_checkpoint=keep_checkpoint)
     if finished.cached:
         click.echo(f"Already run: {finished.folder}")

@@ -143,6 +143,8 @@ def _show_run(run: Path, as_json: bool) -> None:
     _print_pairs(account.made)
     print_outcome(record.evaluation)
     place.print()
+    if account.contests:
+        _print_pairs(account.contests)
     for number, warning in enumerate(account.warnings, 1):
         place.print(f"Warning {number}. {warning}", markup=False)
     if account.warnings:

@@ -108,7 +108,8 @@ def table(
     unless --tracks both ranks them with the others. Columns are average accuracy, worst-class accuracy (from
     100 classes on that of the worst 10%) and NSD under each attack. The best value of a group is bold; a dagger marks it
     and all that the test images cannot tell from it (docs/statistics.md); the best of the rest is underlined. A double dagger
-    marks rows that the gradient attacks flatter (docs/records.md). Several seeds become mean ± standard deviation. As LaTeX, no
+    marks rows that the gradient attacks flatter (docs/records.md), § rows of which others broke more images (docs/exchange.md).
+    Several seeds become mean ± standard deviation. As LaTeX, no
     table is wider than a column (with --wide, than two), in type of at least 7 points; one that would be becomes several. With
     --published, a method's printed row and the difference (ours minus theirs) stand below ours, and the title says what makes
     them not comparable. With --suite, only the rows of one of the papers' tables are shown, whatever else lies below
@@ -133,6 +134,7 @@ def table(
     from dfrd_bench.reporting.tables.brief import render_brief
     from dfrd_bench.reporting.tables.build import build_tables
     from dfrd_bench.reporting.tables.choice import narrowed
+    from dfrd_bench.reporting.tables.contested import contests_of, with_contests
     from dfrd_bench.reporting.tables.cost import with_cost
     from dfrd_bench.reporting.tables.latex import Paper
     from dfrd_bench.reporting.tables.rendering import render
@@ -162,10 +164,11 @@ def table(
         stages=stages,
         tracks=tracks,
     )
+    contested = contests_of(runs)
     if not tables:
         raise DfrdBenchError("Only teachers were evaluated here, no student. Add --teacher to show them.")
     kept = (None if metrics is None else names(metrics), None if columns is None else names(columns))
-    tables = [narrowed(result, *kept) for result in tables]
+    tables = [with_contests(narrowed(result, *kept), contested) for result in tables]
     if rows is not None:
         tables = [replace(result, subject=rows.title) for result in tables]
     if cost:

@@ -27,6 +27,8 @@ WEIGHTS_FILE = "student.safetensors"
 LARGEST_RECORD = 96 * MIB  # bytes; 1,000 classes under seven attacks have 70 million
 TEACHER_SUFFIX = ".safetensors"  # of the weights of a teacher trained here; its record lies beside them
 RECORD_SUFFIX = ".record"
+EVENTS_FILE = "events.jsonl"  # what the observers `jsonl` and `tensorboard` write, unless told where
+TENSORBOARD_FOLDER = "tensorboard"
 UNFINISHED_FOLDER = "evaluation"  # what a stopped evaluation keeps, until the record is there
 RERUN_FOLDER = "rerun"  # what a stopped `verify --rerun` keeps, apart from what it is to check
 
@@ -44,15 +46,19 @@ def save_record(folder: Path, record: Record, predictions: Predictions) -> None:
     Raises:
         DfrdBenchError: the folder is gone or cannot be written.
     """
-    import numpy as np
-
     text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     Record.model_validate_json(text)
-    arrays = {f"attack_{name}": values.astype(np.int16) for name, values in predictions.attacks.items()}
-    data = packed({"labels": predictions.labels.astype(np.int16), **arrays})
-    replace_whole(folder / PREDICTIONS_FILE, data)
+    replace_whole(folder / PREDICTIONS_FILE, packed_predictions(predictions))
     replace_whole(folder / RECORD_FILE, text.encode())
     drop_unfinished(folder / UNFINISHED_FOLDER, record.evaluation.attacks)
+
+
+def packed_predictions(predictions: Predictions) -> bytes:
+    """Predictions as the bytes of `predictions.npz`."""
+    import numpy as np
+
+    arrays = {f"attack_{name}": values.astype(np.int16) for name, values in predictions.attacks.items()}
+    return packed({"labels": predictions.labels.astype(np.int16), **arrays})
 
 
 def was_interrupted(folder: Path) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dfrd_bench.evaluation.best_known import BestKnown, best_known
 from dfrd_bench.records.schema import NO_TEACHER, EnvironmentRecord, Record
 from dfrd_bench.registry import METHODS
 from dfrd_bench.reporting.hyperparameters import shown
@@ -36,6 +37,7 @@ class Account:
         title: the run in a line.
         what, made: what was run, and how it was made.
         warnings: in full, none left out.
+        contests: what others' attacks on the same weights left, and what everybody's together do; none where nobody contested.
         files: those in the run's folder, each with its size and what it holds.
     """
 
@@ -43,6 +45,7 @@ class Account:
     what: Pairs
     made: Pairs
     warnings: tuple[str, ...]
+    contests: Pairs
     files: Pairs
 
 
@@ -66,8 +69,22 @@ def account_of(folder: Path, record: Record, contradicted: tuple[str, ...] = ())
         what=tuple(_what(record)),
         made=tuple(_made(record)),
         warnings=(*warnings, *record.warnings),
+        contests=tuple(_contests(best_known(folder, record))),
         files=tuple(_files(folder)),
     )
+
+
+def _contests(found: BestKnown) -> Iterator[tuple[str, str]]:
+    """Each contest, and what is left after all of them."""
+    for one in found.contests:
+        evaluation = one.record.evaluation
+        results = ", ".join(f"{name} {100 * result.average:.2f} %" for name, result in evaluation.attacks.items())
+        when = f"{one.record.created[:10]}, seed {evaluation.seed}"
+        yield f"contested by {one.record.by}", f"{when}: {results}; {one.broken} images that the run's own attacks left"
+    yield from (("contest left out", text) for text in found.doubted)
+    if found.contests:
+        left = f"{100 * found.accuracy:.2f} % of the images survive every attack of the run and of its contests"
+        yield "best known robust accuracy", f"{left} (of the run alone: {100 * found.own:.2f} %)"
 
 
 def _what(record: Record) -> Iterator[tuple[str, str]]:

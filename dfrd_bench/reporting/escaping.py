@@ -18,6 +18,7 @@ _LATEX = str.maketrans(
             "×": r"$\times$",
             "†": r"$^\dagger$",
             "‡": r"$^\ddagger$",
+            "§": r"\S{}",
             "≥": r"$\geq$",
             '"': "''",
             "`": r"\textasciigrave{}",

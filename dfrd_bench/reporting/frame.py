@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.evaluation.best_known import BestKnown, best_known
 from dfrd_bench.evaluation.contradictions import contradictions, disbelieved
 from dfrd_bench.records.schema import Record
 from dfrd_bench.records.store import find_records
@@ -27,7 +28,8 @@ def load_results(results: str | Path) -> pd.DataFrame:
 
     `sees` is what the method saw of the dataset: "nothing", or "training images", the other track of the tables. Values are
     fractions; nsd is NaN where undefined; `low` and `high` bound the 95% interval. The metric `worst_case`
-    belongs to the attack "all". Records that are invalid, or that what they were made from contradicts, are skipped with a
+    belongs to the attack "all", and so does, of a contested run, `best_known`: what everybody's attacks
+    leave (docs/exchange.md). Records that are invalid, or that what they were made from contradicts, are skipped with a
     warning in the log.
 
     Raises:
@@ -42,12 +44,15 @@ def load_results(results: str | Path) -> pd.DataFrame:
         elif wrong := contradictions(folder, record):
             log.warning("Skipped: %s", disbelieved(folder, wrong))
         else:
-            rows.extend(record_rows(record, str(folder)))
+            best = best_known(folder, record)
+            for text in best.doubted:
+                log.warning("A contest is left out: %s", text)
+            rows.extend(record_rows(record, str(folder), best))
     return pd.DataFrame(rows, columns=FRAME_COLUMNS)
 
 
-def record_rows(record: Record, run: str) -> Iterator[dict[str, Any]]:
-    """The rows of one record in the long-form frame."""
+def record_rows(record: Record, run: str, best: BestKnown) -> Iterator[dict[str, Any]]:
+    """The rows of one record in the long-form frame, and what everybody's attacks leave of it."""
     spec = record.spec
     common = {
         **{"dataset": spec.dataset, "teacher": spec.teacher.name, "student": spec.student, "kind": spec.kind},
@@ -59,5 +64,9 @@ def record_rows(record: Record, run: str) -> Iterator[dict[str, Any]]:
             value = getattr(result, metric)
             low, high = result.intervals.get(metric) or (None, None)
             yield {**common, "attack": attack, "metric": metric, "value": value, "low": low, "high": high}
-    worst = record.evaluation.worst_case
-    yield {**common, "attack": "all", "metric": "worst_case", "value": worst, "low": None, "high": None}
+    everything = {
+        "worst_case": record.evaluation.worst_case,
+        **({"best_known": best.accuracy} if best.contests else {}),
+    }
+    for metric, value in everything.items():
+        yield {**common, "attack": "all", "metric": metric, "value": value, "low": None, "high": None}

@@ -11,17 +11,21 @@ from pathlib import Path
 from typing import Literal
 
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.evaluation.best_known import best_known
 from dfrd_bench.evaluation.contradictions import contradictions
 from dfrd_bench.evaluation.recomputation import differences
 from dfrd_bench.records.alone import LOCK_FILE
+from dfrd_bench.records.contests import CONTEST_FILE, CONTESTS_FOLDER
 from dfrd_bench.records.files import TEMPORARY, flush_folder, replace_whole, temporary, unwritable
 from dfrd_bench.records.presence import at_work
 from dfrd_bench.records.reading import chunks
 from dfrd_bench.records.schema import Record
 from dfrd_bench.records.store import (
+    EVENTS_FILE,
     RECORD_FILE,
     RERUN_FOLDER,
     TEACHER_SUFFIX,
+    TENSORBOARD_FOLDER,
     UNFINISHED_FOLDER,
     find_records,
     load_predictions,
@@ -38,7 +42,9 @@ LEFT_OUT = {
     CHECKPOINT_FOLDER,
     UNFINISHED_FOLDER,
     RERUN_FOLDER,
-}  # what only the way to a record needed
+    EVENTS_FILE,
+    TENSORBOARD_FOLDER,
+}  # what only the way to a record needed, or what was watched on it
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Merged:
         folder: where it was found.
         verdict: taken, there (the same run was in the results already) or refused.
         place: where it is now; of a refused one, the record that it contradicts, if there is one.
-        why: it was refused.
+        why: it was refused; or what of it was taken, where its record was there already.
     """
 
     folder: Path
@@ -107,6 +113,8 @@ def _merged(source: Path, folder: Path, record: Record | DfrdBenchError, into: P
     digest = record.spec.digest()
     if digest in there:
         why = _conflict(record, load_record(there[digest]))
+        if not why and (count := _copy_contests(folder, record, there[digest])):
+            return Merged(folder, "taken", there[digest], f"its contests, {count}, beside the record that is there")
         return Merged(folder, "refused" if why else "there", there[digest], why)
     place = record.spec.folder(into) if folder == source else into / folder.relative_to(source)
     if worker := at_work(place):
@@ -158,8 +166,26 @@ def _copy_teacher(folder: Path, place: Path, record: Record) -> None:
         raise DfrdBenchError(f"{target} is there, and is another network: move it away.")
 
 
-def copy_whole(folder: Path, place: Path) -> None:
+def _copy_contests(folder: Path, record: Record, place: Path) -> int:
+    """Copy the contests below a run's folder that count and that another copy of it lacks; returns how many.
+
+    Raises:
+        DfrdBenchError: see `copy_whole`.
+    """
+    lacking = [one.folder for one in best_known(folder, record).contests]
+    lacking = [path for path in lacking if not (place / CONTESTS_FOLDER / path.name).exists()]
+    for path in lacking:
+        copy_whole(path, place / CONTESTS_FOLDER / path.name, CONTEST_FILE)
+    return len(lacking)
+
+
+def copy_whole(folder: Path, place: Path, last: str = RECORD_FILE) -> None:
     """Copy the files of a finished run's folder, so that the new folder is there whole or not at all.
+
+    Args:
+        folder: of the run.
+        place: the new folder.
+        last: the file that is written last, and must not be changed meanwhile.
 
     Raises:
         DfrdBenchError: a file cannot be read, or nothing can be written there, or meanwhile something was.
@@ -175,7 +201,7 @@ def copy_whole(folder: Path, place: Path) -> None:
                     file.write(chunk)
                 file.flush()
                 os.fsync(file.fileno())
-        if (part / RECORD_FILE).read_bytes() != (folder / RECORD_FILE).read_bytes():
+        if (part / last).read_bytes() != (folder / last).read_bytes():
             raise DfrdBenchError(f"{folder} was changed while it was copied: merge again.")
         part.rename(place)
         flush_folder(place.parent)
@@ -192,6 +218,7 @@ def _files(folder: Path) -> Iterator[Path]:
         if path.name in LEFT_OUT or TEMPORARY.search(path.name):
             continue
         if path.is_dir() and not path.is_symlink():
-            yield from (inside for inside in sorted(path.rglob("*")) if inside.is_file())
+            inside = (found for found in sorted(path.rglob("*")) if found.is_file())
+            yield from (found for found in inside if not LEFT_OUT & set(found.relative_to(folder).parts))
         else:
             yield path

@@ -121,6 +121,7 @@ def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bo
     check_own_images(load_record(folder), prepared.dataset)
     check_trained_on(folder, load_record(folder).dataset.training_digest, prepared.training_digest)
     record = evaluate_run(folder, attacks=attacks, dataset=prepared.dataset, device=request.device, observer=observer)
+    observer.on_record(folder)
     return Finished(folder, record, place.weights, cached=True)
 
 
@@ -179,6 +180,7 @@ def _make(
     check_weights(place.weights, weights_sha256)
     save_record(folder, record, predictions)
     finish(folder, record, keep_checkpoint=keep_checkpoint)
+    observer.on_record(folder)
     return Finished(folder, record, place.weights)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.evaluation.best_known import best_known
 from dfrd_bench.evaluation.contradictions import origin_astray
 from dfrd_bench.evaluation.recomputation import differences
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.records.alone import alone_in
+from dfrd_bench.records.schema import Record
 from dfrd_bench.records.store import RERUN_FOLDER, drop_unfinished, load_predictions, load_record
 from dfrd_bench.runs.defaults import usual_defaults
 from dfrd_bench.runs.environment import choose_device
@@ -52,7 +54,7 @@ def verify_run(
     folder = Path(folder)
     record = load_record(folder)
     predictions = load_predictions(folder)
-    found = [*origin_astray(folder, record), *differences(record, predictions)]
+    found = [*origin_astray(folder, record), *differences(record, predictions), *_contests_astray(folder, record)]
     if not rerun:
         return found
     chosen = [name for name in record.evaluation.attacks if attacks is None or name in attacks]
@@ -85,3 +87,12 @@ def verify_run(
         if classes:
             found.append(f"{name}: {classes} of {len(before)} predictions differ, {verdicts} of them in being correct")
     return found
+
+
+def _contests_astray(folder: Path, record: Record) -> Iterator[str]:
+    """Every contest below a run that does not count, and every number of one that its predictions do not give."""
+    known = best_known(folder, record)
+    yield from known.doubted
+    for one in known.contests:
+        claimed = record.model_copy(update={"evaluation": one.record.evaluation})
+        yield from (f"{one.folder.name}: {line}" for line in differences(claimed, load_predictions(one.folder)))

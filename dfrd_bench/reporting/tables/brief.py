@@ -8,6 +8,7 @@ from statistics import fmean
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.reporting.escaping import escape_markdown
 from dfrd_bench.reporting.tables.comparability import level
+from dfrd_bench.reporting.tables.contested import about_contested
 from dfrd_bench.reporting.tables.layout import FLATTERED, NOT_RUN, UNDEFINED, Column, ResultTable, Row, attack_title
 
 STRENGTH = ("autoattack", "pgd20x5", "pgd20", "cw", "fgsm")
@@ -107,12 +108,14 @@ def _legend(table: ResultTable, attack: str) -> Iterator[str]:
     )
     if any(row.flattered for row in table.rows):
         yield f"{FLATTERED} Attacks that follow gradients flatter these rows; AutoAttack also asks without."
+    if line := about_contested(table):
+        yield line
 
 
 def _label(row: Row, student: str, markdown: bool) -> str:
     text = f"{row.label} on {student}" if student and row.kind == "student" else row.label
     text = escape_markdown(text) if markdown else text
-    return text + (FLATTERED if row.flattered else "")
+    return text + row.marks
 
 
 def _cell(row: Row, column: Column, markdown: bool) -> str:

@@ -64,7 +64,11 @@ def with_cost(table: ResultTable) -> ResultTable:
     costs = [
         Group(
             group.student,
-            tuple(replace(row, cells=_cells(row), flattered="") for row in group.rows if row.kind == "student"),
+            tuple(
+                replace(row, cells=_cells(row), flattered="", best_known=None)
+                for row in group.rows
+                if row.kind == "student"
+            ),
         )
         for group in groups
     ]

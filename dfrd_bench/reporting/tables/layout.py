@@ -45,7 +45,7 @@ STAGE_TITLES = {
     "square": "Square",
 }
 STAGE_PREFIX = "after_"  # of a metric: the accuracy after a stage of the attack
-UNDEFINED, NOT_RUN, TIED, FLATTERED = "–", "·", "†", "‡"
+UNDEFINED, NOT_RUN, TIED, FLATTERED, CONTESTED = "–", "·", "†", "‡", "§"
 UNCONVERTED = "conversion=false"
 WITH_DATA = {"data-free": "", "with data": " with the training images", "both": " with and without the training images"}
 """What a title says of the track."""
@@ -122,6 +122,7 @@ class Row:
         records: what it was made of, by seed; none for a row that is not ours.
         flattered: what shows that the gradient attacks flatter it, see `flattered`; "" where nothing does.
         sees: what the method sees of the dataset; "" for a row that is no student of ours.
+        best_known: what everybody's attacks leave, a fraction, where somebody else's broke more than ours, see `contested`.
     """
 
     kind: Literal["student", "teacher", "published", "difference"]
@@ -136,6 +137,12 @@ class Row:
     records: tuple[Record, ...] = field(default=(), repr=False, compare=False)
     flattered: str = ""
     sees: str = ""
+    best_known: float | None = None
+
+    @property
+    def marks(self) -> str:
+        """The signs behind its label."""
+        return FLATTERED * bool(self.flattered) + CONTESTED * (self.best_known is not None)
 
     def uncertainty(self, column: Column) -> str:
         """What stands behind a number: its interval, or ± its spread over seeds, or ""."""

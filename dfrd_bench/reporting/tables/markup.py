@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from dfrd_bench.reporting.escaping import escape_html, escape_latex, escape_markdown
-from dfrd_bench.reporting.tables.layout import FLATTERED, TIED, Column, ResultTable, Row
+from dfrd_bench.reporting.tables.layout import TIED, Column, ResultTable, Row
 from dfrd_bench.reporting.tables.marks import sentence
 
 
@@ -55,7 +55,7 @@ def labels(table: ResultTable) -> tuple[str, ...]:
 
 def label_cells(table: ResultTable, student: str, row: Row) -> tuple[str, ...]:
     """The cells left of the numbers."""
-    label = row.label + (FLATTERED if row.flattered else "")
+    label = row.label + row.marks
     sees = (row.sees,) if table.track == "both" else ()
     return (student, label, *sees, str(len(row.seeds) or ""))[: len(labels(table))]
 

@@ -90,7 +90,8 @@ def to_csv(tables: Sequence[ResultTable]) -> str:
     which is empty for a single seed; tables with intervals have `<attack>_<metric>_low` and `_high` too. Accuracies after the
     stages of an attack are `<attack>_after_<stage>`. A number is empty where it is undefined or was not run. `flattered` says
     whether the gradient attacks flatter the row. Beside a paper's table, `source` says which version of the paper printed a
-    row. Where a method sees the training images, `sees` says what each row's method does. Columns of the tables below come last.
+    row. Where a method sees the training images, `sees` says what each row's method does. Where a row is contested, `best_known`
+    holds what everybody's attacks leave of it. Columns of the tables below come last.
     """
     import pandas as pd
 
@@ -105,19 +106,25 @@ def to_csv(tables: Sequence[ResultTable]) -> str:
     names = ["dataset", "teacher", "student", "kind", "method", "variant", "settings", "seeds", "flattered"]
     names += ["source"] if any(row.source for table in tables for row in table.rows) else []
     tracks = any(table.track != "data-free" for table in tables)  # a column that older readers do not know
+    contested = any(row.best_known is not None for table in tables for row in table.rows)
     rows: list[dict[str, Any]] = []
     for table in tables:
         for group in table.groups:
             for row in group.rows:
                 whose = row.origin or (table.dataset, table.teacher, group.student)
                 values = (*whose, row.kind, row.method, row.variant, row.settings, len(row.seeds), bool(row.flattered))
-                cells: dict[str, Any] = {"sees": row.sees} if tracks else {}
+                cells: dict[str, Any] = {"sees": row.sees, "best_known": row.best_known}
                 for c, cell in row.cells.items():
                     numbers = (cell.mean, cell.std, *(cell.interval or (None, None)))
                     cells |= {c.key + ending: value for ending, value in zip(endings, numbers, strict=False)}
                 texts = map(cell_of, (*values, row.source))
                 rows.append(dict(zip(names, texts, strict=False)) | cells)  # the source if it has a name
-    header = names + ["sees"] * tracks + [column.key + ending for column in columns for ending in endings]
+    header = (
+        names
+        + ["sees"] * tracks
+        + ["best_known"] * contested
+        + [column.key + ending for column in columns for ending in endings]
+    )
     frame = pd.DataFrame(rows, columns=header)
     return frame.rename(columns=cell_of).to_csv(index=False)
 

@@ -1,0 +1,1 @@
+"""What leaves a results folder for others: exported students, and submissions to a shared results repository."""
