@@ -18,6 +18,7 @@ Examples:
   dfrd-bench evaluate --teacher digits-wrn-10-2
   dfrd-bench evaluate student.safetensors --arch wrn-10-1 --dataset digits --attacks clean,pgd20
   dfrd-bench evaluate --teacher digits-wrn-10-2 --test-images 100
+  dfrd-bench evaluate results/…/default-seed1-96fe9e44 --attacks autoattack --jobs 8     batches side by side
 """
 
 
@@ -33,6 +34,7 @@ Examples:
     *options.IMAGES[1:],
     *options.MEASURING,
     options.results,
+    options.jobs,
 )
 @options.threads
 @options.quiet
@@ -40,6 +42,7 @@ def evaluate(target: str | None, request: Request, quiet: bool) -> None:
     """Evaluate a run (adding the attacks its record lacks), a teacher (recorded too), or a weights file (printed only)."""
     if (target is None) == (request.teacher is None):
         raise DfrdBenchError("Name either a run or weights file, or --teacher NAME.")
+    from dfrd_bench.cli.evaluators import fitted
     from dfrd_bench.cli.printing import print_outcome
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.datasets.base import open_dataset
@@ -59,8 +62,10 @@ def evaluate(target: str | None, request: Request, quiet: bool) -> None:
     if request.student is not None and target is None:
         raise DfrdBenchError("--arch is the architecture of a weights file: for a teacher give --teacher-arch.")
     where = None if target is None or not is_run else Path(target)
+    request = fitted(request)
     with watching(quiet) as observer:
         common: dict[str, Any] = {"attacks": request.attacks, "device": request.device, "observer": observer}
+        common["jobs"] = request.evaluation_jobs
         if where is not None:
             found = evaluate_run(where, dataset=request.dataset, data_dir=request.data_dir, **common).evaluation
         else:

@@ -19,6 +19,7 @@ Examples:
   dfrd-bench run --method ferd --dataset cifar10 --dry-run
   dfrd-bench run --config run.yaml --seed 1
   dfrd-bench run --method ferd --probe 5 --results probed/
+  dfrd-bench run --method ferd --dataset cifar10 --jobs 4          trained by one process, evaluated by four
   dfrd-bench run --method ferd --dataset imagefolder:birds --teacher checkpoint:t.pt --teacher-arch wrn-16-2
 """
 
@@ -35,6 +36,7 @@ Examples:
     *options.PROBING,
     *options.MEASURING,
     options.results,
+    options.jobs,
 )
 @click.option("--no-conversion", is_flag=True, help="Leave a DFKD method as it was (same as --set conversion=false).")
 @click.option("--dry-run", is_flag=True, help="Only say what would be run, and what it would cost on this device.")
@@ -46,6 +48,7 @@ def run(request: Request, no_conversion: bool, dry_run: bool, keep_checkpoint: b
 
     A run that was stopped goes on where it was; one that is finished is not made again.
     """
+    from dfrd_bench.cli.evaluators import fitted
     from dfrd_bench.cli.printing import print_outcome
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.registry import ATTACKS
@@ -59,6 +62,7 @@ def run(request: Request, no_conversion: bool, dry_run: bool, keep_checkpoint: b
         ATTACKS.select(request.attacks)
         _rehearse(request, quiet)
         return
+    request = fitted(request)
     with watching(quiet) as observer:
         finished = fulfil(request, observer, keep_checkpoint=keep_checkpoint)
     if finished.cached:

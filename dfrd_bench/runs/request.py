@@ -67,6 +67,7 @@ class Request:
         probe: of a run: measure the student after every so many epochs, for its history; never when None.
         probe_on: the images that this is done on.
         attacks: names of `dfrd-bench list attacks`.
+        evaluation_jobs: processes that attack batches of test images side by side; no number depends on it.
         results: folder of all results.
         output: of a run that makes a teacher, and of no other: the `.safetensors` file of its weights; its record lies beside it.
     """
@@ -92,6 +93,7 @@ class Request:
     probe: Annotated[int, Field(ge=1)] | None = None
     probe_on: ProbeOn = "synthetic"
     attacks: Annotated[tuple[str, ...], BeforeValidator(names)] = STANDARD_ATTACKS
+    evaluation_jobs: Annotated[int, Field(ge=1)] = 1
     results: Place = "results"
     output: Place | None = None
 
