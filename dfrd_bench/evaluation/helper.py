@@ -48,12 +48,17 @@ def _framed(pipe: IO[bytes]) -> bytes:
 
 def _listen(pipe: IO[bytes], orders: queue.SimpleQueue[Any]) -> None:
     """Pass orders on; where there will be none, nobody wants what is being done either."""
-    from dfrd_bench.evaluation.messages import receive
+    try:
+        from dfrd_bench.evaluation.messages import receive
 
-    with suppress(EOFError):
-        while True:
-            orders.put(receive(pipe))
-    os._exit(0)
+        with suppress(EOFError):
+            while True:
+                orders.put(receive(pipe))
+    except BaseException:  # it would wait for orders for ever
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(0)
 
 
 def _obey(orders: queue.SimpleQueue[Any], device: str, says: IO[bytes]) -> None:
