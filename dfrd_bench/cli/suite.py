@@ -140,7 +140,7 @@ def _plan(suite: Suite, request: Request, seeds: str | None) -> list[Request]:
     choices = Choices(*(names(text or "") for text in (request.dataset, request.teacher, request.student)))
     request = fitted(replace(request, dataset=None, teacher=None, student=None))
     chosen = parse_seeds(seeds) if seeds is not None else suite.seeds or [0]
-    check_suite(suite, request, choices)
+    check_suite(suite, request, choices, chosen)
     for name in [*request.settings, *(["epochs"] if request.epochs else [])]:
         if (taken := sum(takes(row, name) for row in suite.runs)) < len(suite.runs):
             click.echo(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import groupby, product
 from typing import TYPE_CHECKING, Any
 
 from dfrd_bench.errors import DfrdBenchError, FailedError, asked_to_stop, unknown_name
@@ -43,7 +43,9 @@ def planned(
     every = _grid(suite, seeds, request, choices)
     wanted = [one for one in every if not any(_is_excluded(one, exclusion) for exclusion in suite.exclude)]
     for exclusion in suite.exclude:
-        if not any(_is_excluded(one, exclusion) for one in [*every, *_grid(suite, seeds, request, Choices())]):
+        if not any(
+            _is_excluded(one, exclusion) for one in [*every, *_grid(suite, suite.seeds or seeds, request, Choices())]
+        ):
             raise DfrdBenchError(f"The suite {suite.title!r} excludes what it does not have: {exclusion}.")
     if not wanted:
         raise DfrdBenchError(f"The suite {suite.title!r} excludes all of its runs.")
@@ -102,7 +104,12 @@ def _opened(request: Request) -> Dataset:
     return open_dataset(**request.images)
 
 
-def check_suite(suite: Suite, request: Request, choices: Choices = Choices()) -> None:  # it is frozen
+def check_suite(
+    suite: Suite,
+    request: Request,
+    choices: Choices = Choices(),  # it is frozen
+    seeds: Sequence[int] = (),
+) -> None:
     """Fail before the first run rather than in the middle of a long night; no file of the dataset is looked at.
 
     A method whose code fails, when it is imported or asked about itself, fails in its own runs.
@@ -118,10 +125,16 @@ def check_suite(suite: Suite, request: Request, choices: Choices = Choices()) ->
         raise DfrdBenchError(f"The suite {suite.title!r} names its own students: leave --student out.")
     check_training(request)
     _check_settings(suite, request)
-    plan = planned(suite, suite.seeds[:1] or [request.seed], request, choices)
-    for one in plan:
+    plan = planned(suite, seeds or suite.seeds or [request.seed], request, choices)
+    apart: list[
+        Request
+    ] = []  # of each seed what those before do not have; of one seed all, so that rows can be compared
+    for _, group in groupby(plan, key=lambda one: one.seed):
+        known = [*apart]
+        apart += [again for one in group if (again := replace(one, seed=request.seed)) not in known]
+    for one in apart:
         _check_names(one)
-    _check_differences(plan)
+    _check_differences(apart)
 
 
 def _check_settings(suite: Suite, request: Request) -> None:

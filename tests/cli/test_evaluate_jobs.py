@@ -47,12 +47,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
-def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(place: Path) -> None:
+def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(place: Path, request: pytest.FixtureRequest) -> None:
     folder = Path(shutil.copytree(next(RESULTS.glob("zskt/default-seed0-*")), place / "run"))
     command = [sys.executable, "-m", "dfrd_bench", "evaluate", "run", "--attacks", "slow", "--jobs", "2"]
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("one core has room for one job")
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    request.addfinalizer(process.kill)
     until = time.monotonic() + PATIENCE
     while len([*place.glob("at-*")]) < 2:  # two of three batches, side by side
         assert process.poll() is None, process.communicate()

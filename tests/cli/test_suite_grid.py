@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,16 @@ def test_exclude_leaves_out_what_all_that_is_named_holds_of(tmp_path: Path) -> N
     )
     assert "excludes all of its runs" in refused(suite(tmp_path, usual))
     assert len(lines(suite(tmp_path, usual), "--student", "wrn-10-2")) == 2  # what it excludes, it has by itself
+
+
+def test_the_suite_in_the_documents_comes_to_what_its_comments_say(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(title: Two students.*?)```", page, re.DOTALL)
+    (tmp_path / "rows.yaml").write_text(text)
+    told = lines(tmp_path / "rows.yaml")
+    assert len(told) == 3 * 3 * 3 - 3  # rows, pairs of dataset and student, seeds; and a row's last seed left out
+    assert not [line for line in told if "cifar100" in line and "mobilenet" in line]
+    assert not [line for line in told if "gamma=0.3" in line and "seed=2" in line]
 
 
 @pytest.mark.parametrize(
