@@ -10,7 +10,7 @@ from typing import Literal
 import click
 
 INDEX = "index"
-FORMATS = ("terminal", "markdown", "latex", "csv", "html", INDEX)
+FORMATS = ("terminal", "markdown", "latex", "csv", "html")  # of tables
 
 EPILOG = """
 \b
@@ -35,7 +35,7 @@ Examples:
 @click.option(
     "--format",
     "style",
-    type=click.Choice(FORMATS),
+    type=click.Choice((*FORMATS, INDEX)),
     default="terminal",
     show_default=True,
     help="What to print; csv: a row per table row; index: CSV with a row per run and attack, of teachers too.",

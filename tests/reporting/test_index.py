@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,17 @@ def test_every_run_and_attack_has_one_row_with_the_numbers_of_its_file(results: 
         assert row["weights_sha256"] == file["weights_sha256"]
         assert run.endswith(f"seed{row['seed']}-{row['hash']}")
         assert (row["method"], row["threads"]) == (file["spec"]["method"], str(file["environment"]["threads"]))
+
+
+def test_it_needs_no_pytorch(results: Path) -> None:
+    code = (
+        "import sys; from dfrd_bench.cli.main import main\n"
+        f"try: main(['table', {str(results)!r}, '--format', 'index'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert not {'torch', 'pandas', 'matplotlib'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_it_is_narrowed_to_a_suite_and_to_attacks_and_the_same_each_time(results: Path) -> None:
