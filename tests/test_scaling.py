@@ -13,7 +13,7 @@ from dfrd_bench.benchmarks.scaling.simulation import main, simulate
 
 from dfrd_bench.execution.driving import drive
 from dfrd_bench.execution.jobs import job_folder, jobs_of, read_outcome
-from dfrd_bench.execution.protocol import Finished, Job, Means, Started
+from dfrd_bench.execution.protocol import Finished, Job, Lost, Means, Started
 from dfrd_bench.observer import Stops
 from dfrd_bench.runs.request import Request
 
@@ -73,7 +73,8 @@ def test_a_worker_is_at_one_run_at_a_time_and_a_run_with_one_worker() -> None:
         elif isinstance(event, Finished):
             at = {where: number for where, number in at.items() if number != event.job.number}
         else:
-            del at[str(vars(event)["text"]).removesuffix(" failed")]
+            assert isinstance(event, Lost)
+            assert at.pop(event.why.removesuffix(" failed")) == event.job.number
         assert len(at) <= FRAIL.workers
     assert not at
 

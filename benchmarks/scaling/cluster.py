@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dfrd_bench.execution.protocol import Event, Finished, Job, Means, Notice, Started
+from dfrd_bench.execution.protocol import Event, Finished, Job, Lost, Means, Started
 from dfrd_bench.observer import Stops
 
 HOUR = 3600.0
@@ -105,4 +105,4 @@ class Cluster:
             self.lost, self.failures = self.lost + event.spent - kept, self.failures + 1
             waiting.appendleft(event.job)
             heapq.heappush(ahead, _Ahead(now + world.repair, event.worker))
-            yield Notice(f"worker {event.worker} failed")
+            yield Lost(event.job, f"worker {event.worker} failed")

@@ -89,6 +89,7 @@ def suite(
     """
     from pathlib import Path
 
+    from dfrd_bench.cli.evaluators import fitted
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.records.suites import load_suite, suite_names
     from dfrd_bench.runs.failures import logged
@@ -101,7 +102,8 @@ def suite(
         return
     chosen = load_suite(name)
     with logged(Path(request.results), f"suite {name}"):
-        wanted = _plan(chosen, request, seeds)
+        here = jobs is None and launcher is None
+        wanted = _plan(chosen, fitted(request) if here else request, seeds)
     if dry_run:
         for line in named(wanted):
             click.echo(line)
@@ -118,7 +120,6 @@ def suite(
     means = means_of(jobs, gpus_per_job, told)
     with watching(quiet) as observer, logged(Path(request.results), f"suite {name}"):
         check_images(wanted, observer)
-    here = jobs is None and launcher is None
     failed = _one_after_another(wanted, quiet) if here else _launched(wanted, by, means, quiet)
     both = " --tracks both" if len(set(asked_of_methods(chosen, "sees"))) > 1 else ""
     rows = "" if request.settings or request.epochs else f" --suite {name}"  # whose rows are not these
@@ -132,13 +133,12 @@ def _plan(suite: Suite, request: Request, seeds: str | None) -> list[Request]:
     """The suite's runs, checked; and a line for each hyper-parameter that not every row takes."""
     from dataclasses import replace
 
-    from dfrd_bench.cli.evaluators import fitted
     from dfrd_bench.records.seeds import parse_seeds
     from dfrd_bench.runs.plan import Choices, check_suite, planned, takes
     from dfrd_bench.settings import names
 
     choices = Choices(*(names(text or "") for text in (request.dataset, request.teacher, request.student)))
-    request = fitted(replace(request, dataset=None, teacher=None, student=None))
+    request = replace(request, dataset=None, teacher=None, student=None)
     chosen = parse_seeds(seeds) if seeds is not None else suite.seeds or [0]
     check_suite(suite, request, choices, chosen)
     for name in [*request.settings, *(["epochs"] if request.epochs else [])]:
