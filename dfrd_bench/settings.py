@@ -53,6 +53,14 @@ def number(value: Any) -> Any:
     return value
 
 
+def names(text: Any) -> Any:
+    """A comma-separated text, or a list of texts, as its parts, without blanks and repetitions; anything else as it is."""
+    parts = text.split(",") if isinstance(text, str) else text
+    if not isinstance(parts, (list, tuple)) or not all(isinstance(part, str) for part in parts):
+        return text
+    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
 def check_names(kind: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Refuse a name that is not known.
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dfrd_bench.errors import unknown_name
-from dfrd_bench.evaluation.evaluate import predict_under_attack
+from dfrd_bench.evaluation.under_attack import predict_under_attack
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import Precision, ThreatModel
 from dfrd_bench.registry import ATTACKS

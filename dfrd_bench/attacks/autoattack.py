@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from dfrd_bench.attacks.campaign import Campaign, OnProgress, Stage, library_warnings
+from dfrd_bench.attacks.campaign import Campaign, OnProgress, Stage, attacking, library_warnings
+from dfrd_bench.attacks.crew import Attacking, Calls, Crew, Here
 from dfrd_bench.attacks.memory import fitting_batch
 from dfrd_bench.attacks.pursuit import Pursuit
 from dfrd_bench.attacks.remembering import Remembering
@@ -95,6 +96,7 @@ class AutoAttack:
         on_progress: OnProgress = lambda stage, done, total, accuracy: None,
         on_broken: Callable[[Tensor, Tensor], None] = lambda where, found: None,
         on_stage: Callable[[str, float], None] = lambda stage, standing: None,
+        crew: Crew | None = None,
     ) -> Tensor:
         """The network's classes for the attacked images, [N] int64 on the CPU.
 
@@ -111,6 +113,7 @@ class AutoAttack:
             on_broken: given positions and adversarial images whenever some were found.
             on_stage: told at the end, stage by stage in order, what share of all images stood after it; also of the stages
                 that were done before `known`.
+            crew: who attacks the batches, by what `attacking` gives; this process when None.
 
         Raises:
             DfrdBenchError: the network is in training mode.
@@ -120,37 +123,35 @@ class AutoAttack:
         require_eval_mode(model)
         kept = None if known is None else _kept(known, model, images, device, batch_size)
         wanted = batch_size if kept is None else kept.batch_size
-        fitting = fitting_batch(model, images.floats(slice(0, 1)).to(device), wanted)
+        sharing = 1 if crew is None else crew.sharing
+        fitting = max(1, fitting_batch(model, images.floats(slice(0, 1)).to(device), wanted * sharing) // sharing)
         state = kept or _begin(model, images, device, fitting)
         if fitting < wanted:
             state.batch_size = fitting
             state.note(f"little memory is free: batches of {fitting} images, not {wanted}")
-        campaign = Campaign(
-            model,
-            images,
-            device,
-            [],
-            state,
-            on_state=lambda reached: on_state(reached.to_arrays()),
-            on_progress=on_progress,
-            on_broken=on_broken,
-        )
-        example = images.floats(slice(0, EXAMPLE)).to(device)
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):  # the library seeds globally
-            campaign.stages = self._stages(
-                model, example, threat, seed, campaign.called, fused=len(images) > FEW_IMAGES
-            )
-            if len(state.accuracies) > len(campaign.stages) + 1:  # what was kept is of more stages than there are
-                kept, campaign.state = None, (state := _begin(model, images, device, fitting))
+            stages = self._stages(model, images, device, threat, seed, calls := Calls())
+            if len(state.accuracies) > len(stages) + 1:  # what was kept is of more stages than there are
+                kept, state = None, _begin(model, images, device, fitting)
             if kept is None:
                 with library_warnings(state.note):
                     _check_defence(model, images, device, fitting)
-            if TARGETED not in [stage.name for stage in campaign.stages]:
+            if TARGETED not in [stage.name for stage in stages]:
                 state.note(
                     f"APGD-T needs {DLR_CLASSES} classes or more and was left out: this is not the standard version"
                 )
-            campaign.run()
-        reached = dict(zip(["clean", *(stage.name for stage in campaign.stages)], state.accuracies, strict=True))
+            Campaign(
+                model,
+                images,
+                device,
+                stages,
+                state,
+                on_state=lambda reached: on_state(reached.to_arrays()),
+                on_progress=on_progress,
+                on_broken=on_broken,
+                crew=crew or Here(attacking(stages, model, images, device), calls),
+            ).run()
+        reached = dict(zip(["clean", *(stage.name for stage in stages)], state.accuracies, strict=True))
         with library_warnings(state.note):
             checks.check_square_sr(reached, logger=_logger())
         for stage, standing in [*reached.items()][1:]:
@@ -161,26 +162,39 @@ class AutoAttack:
             warnings.warn(f"autoattack{'-fast' * self.fast}: {note}", AttackWarning, stacklevel=2)
         return state.predictions
 
+    def attacking(
+        self,
+        model: nn.Module,
+        images: LabelledImages,
+        *,
+        threat: ThreatModel,
+        device: torch.device,
+        seed: int,
+        calls: Calls,
+    ) -> Attacking:
+        """What attacks a batch of `predict`'s, for a process that helps it; see there for the arguments."""
+        return attacking(self._stages(model, images, device, threat, seed, calls), model, images, device)
+
     def _stages(
         self,
         model: nn.Module,
-        example: Tensor,
+        images: LabelledImages,
+        device: torch.device,
         threat: ThreatModel,
         seed: int,
-        called: Callable[[], None],
-        *,
-        fused: bool,
+        calls: Calls,
     ) -> list[Stage]:
-        """The stages, on a surrogate of the network."""
+        """The stages, on a surrogate of the network; which one that is depends on all test images, not on a batch."""
+        example, fused = images.floats(slice(0, EXAMPLE)).to(device), len(images) > FEW_IMAGES
 
         def on(surrogate: Surrogate) -> list[Stage]:
             library = _library(surrogate, model, example, threat, seed)
             return _shortened_stages(library, surrogate, model) if self.fast else _standard_stages(library)
 
-        exact = on(Surrogate(model, example, fused=fused, on_call=called))
+        exact = on(Surrogate(model, example, fused=fused, on_call=calls))
         if not self.fast or not has_bfloat16_units(example.device):
             return exact
-        quick = Surrogate(model, example, fused=fused, reduced=True, on_call=called)
+        quick = Surrogate(model, example, fused=fused, reduced=True, on_call=calls)
         return [
             replace(search, perturb=_confirmed(search, stage)) for search, stage in zip(on(quick), exact, strict=True)
         ]

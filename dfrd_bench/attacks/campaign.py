@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 
 import torch
 from torch import Tensor, nn
 
+from dfrd_bench.attacks.crew import Attacking, Crew, Found, Here
 from dfrd_bench.attacks.projected_gradient import margin
 from dfrd_bench.attacks.state import State
 from dfrd_bench.attacks.verdict import judge
 from dfrd_bench.images import LabelledImages
-
-TICK = 0.5  # seconds between two reports of progress
 
 OnProgress = Callable[[str, int, int, float], None]
 """Stage, images done in it, images in it, robust accuracy so far."""
@@ -43,6 +42,26 @@ class Stage:
     selective: bool = False
 
 
+def attacking(stages: Sequence[Stage], model: nn.Module, images: LabelledImages, device: torch.device) -> Attacking:
+    """What attacks a batch by a stage of this name, on this device; `model` is the network whose verdict counts."""
+    named = {stage.name: stage for stage in stages}
+
+    def attack(stage: str, where: Tensor) -> Found | None:
+        notes: list[str] = []
+        x, y = images.floats(where).to(device).contiguous(), images.labels[where].to(device)
+        with library_warnings(notes.append):
+            perturb = torch.no_grad()(named[stage].perturb)  # it enables gradients where it needs them
+            judged = judge(perturb, model, x, y)
+        if judged is None:
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+            return None
+        margins, broken = margin(judged.logits, y).cpu(), judged.x_adv[judged.classes != y]
+        return Found(judged.classes.cpu(), int(judged.without.sum()), margins, tuple(notes), broken)
+
+    return attack
+
+
 class Campaign:
     """The loop over stages and batches.
 
@@ -54,7 +73,8 @@ class Campaign:
         state: a new one, or that of a stopped evaluation.
         on_state: given the state after every batch.
         on_progress: told how it goes, about twice a second.
-        on_broken: given positions and adversarial images whenever some were found.
+        on_broken: given positions and adversarial images whenever some were found here, and not by another process.
+        crew: who attacks the batches; this process when None.
     """
 
     def __init__(
@@ -68,26 +88,23 @@ class Campaign:
         on_state: Callable[[State], None],
         on_progress: OnProgress,
         on_broken: Callable[[Tensor, Tensor], None],
+        crew: Crew | None = None,
     ) -> None:
-        self.model, self.images, self.device = model, images, device
-        self.stages, self.state = stages, state
+        self.images, self.stages, self.state = images, stages, state
         self.on_state, self.on_progress, self.on_broken = on_state, on_progress, on_broken
-        self.calls, self.reported = 0, 0.0
-        self.report: Callable[[int], None] = lambda calls: None
+        self.crew = crew or Here(attacking(stages, model, images, device))
+        self.begun = 0
 
     def run(self) -> None:
         """Every stage that is not finished."""
-        with library_warnings(self.state.note):
-            for stage in self.stages[len(self.state.accuracies) - 1 :]:
-                if self.state.pending is None:
-                    self.state.pending = self._standing_images(stage)
-                size = len(self.state.pending)
-                while len(self.state.pending):
-                    self._batch(stage, size)
-                    self.on_state(self.state)
-                self.state.pending = None
-                self.state.accuracies.append(self.standing)
-                self.on_progress(stage.name, size, size, self.standing)
+        for stage in self.stages[len(self.state.accuracies) - 1 :]:
+            if self.state.pending is None:
+                self.state.pending = self._standing_images(stage)
+            size = len(self.state.pending)
+            self._attack(stage, size)
+            self.state.pending = None
+            self.state.accuracies.append(self.standing)
+            self.on_progress(stage.name, size, size, self.standing)
 
     def _standing_images(self, stage: Stage) -> Tensor:
         """The positions of the images that no attack has broken yet, as the stage takes them."""
@@ -99,41 +116,58 @@ class Campaign:
         """Share of all images that no attack has broken yet."""
         return float((self.state.predictions == self.images.labels).float().mean())
 
-    def called(self) -> None:
-        """The network was asked once: report how far the batch is, if it is time to."""
-        self.calls += 1
-        if time.monotonic() - self.reported > TICK:
-            self.reported = time.monotonic()
-            self.report(self.calls)
+    def _attack(self, stage: Stage, size: int) -> None:
+        """Attack what is pending of a stage, as many batches at a time as the crew has room for.
 
-    def _batch(self, stage: Stage, size: int) -> None:
-        """Attack the next images that are pending; with half as many when memory runs out."""
+        Batches are the same whoever attacks them, and in whatever order they end: one that is taken out of what is pending leaves
+        the others as they are, also for whoever goes on after a stop. Of a selective stage they count in the order begun, since
+        each tenth decides about the next.
+        """
+        state, before, notes = self.state, [*self.state.notes], dict[int, tuple[str, ...]]()
+        underway, calls, ready = dict[int, Tensor](), dict[int, int](), dict[int, Found]()
+
+        def tell(number: int, count: int) -> None:
+            calls[number] = count
+            shares = (len(where) * min(calls.get(n, 0) / stage.calls, 1) for n, where in underway.items())
+            self.on_progress(stage.name, size - len(_present(state.pending)) + int(sum(shares)), size, self.standing)
+
+        while len(_present(state.pending)):
+            while self.crew.has_room and len(where := self._next(stage, underway)):
+                self.begun += 1
+                underway[self.begun] = where
+                self.crew.begin(self.begun, stage.name, where)
+            number, found = self.crew.result(tell)
+            if found is None:
+                state.batch_size = max(min(state.batch_size, len(underway.pop(number)) // 2), 1)
+                notes[number] = (f"out of memory: batches of {state.batch_size} images from {stage.name} on",)
+            else:
+                notes[number], ready[number] = found.notes, found
+            state.notes = list(dict.fromkeys([*before, *(text for n in sorted(notes) for text in notes[n])]))
+            for done in [n for n in underway if n in ready] if not stage.selective else _first(underway, ready):
+                self._take(stage, underway.pop(done), ready.pop(done))
+            self.on_state(state)
+
+    def _next(self, stage: Stage, underway: Mapping[int, Tensor]) -> Tensor:
+        """The positions of the next batch; none where all are under way, or where a tenth must be decided on first."""
+        state, pending = self.state, _without(_present(self.state.pending), [*underway.values()])
+        wanted = state.batch_size
+        if stage.selective:
+            wanted = min(wanted, state.a_tenth - len(state.tenth) - sum(map(len, underway.values())))
+        return pending[:wanted]
+
+    def _take(self, stage: Stage, where: Tensor, found: Found) -> None:
+        """Note what came of a batch."""
         state = self.state
-        assert state.pending is not None
-        wanted = min(state.batch_size, state.a_tenth - len(state.tenth)) if stage.selective else state.batch_size
-        where = state.pending[:wanted]
-        done, standing = size - len(state.pending), self.standing
-        self.calls = 0
-        self.report = lambda calls: self.on_progress(
-            stage.name, done + int(len(where) * min(calls / stage.calls, 1)), size, standing
-        )
-        x, y = self.images.floats(where).to(self.device).contiguous(), self.images.labels[where].to(self.device)
-        judged = judge(torch.no_grad()(stage.perturb), self.model, x, y)  # it enables gradients where it needs them
-        if judged is None:
-            state.batch_size = max(len(where) // 2, 1)
-            state.note(f"out of memory: batches of {state.batch_size} images from {stage.name} on")
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-            return
-        broken = judged.classes != y
-        at = where[broken.cpu()]
-        state.predictions[at] = judged.classes[broken].cpu()
-        state.unpredicted += int(judged.without.sum())
-        state.margins[where] = state.margins[where].minimum(margin(judged.logits, y).cpu())
-        state.pending = state.pending[len(where) :]
+        assert found.margins is not None
+        broken = found.classes != self.images.labels[where]
+        state.predictions[where[broken]] = found.classes[broken]
+        state.unpredicted += found.unpredicted
+        state.margins[where] = state.margins[where].minimum(found.margins)
+        state.pending = _without(_present(state.pending), [where])
         if stage.selective:
             self._decide(stage, where)
-        self.on_broken(at, judged.x_adv[broken])
+        if found.x_adv is not None:
+            self.on_broken(where[broken], found.x_adv)
 
     def _decide(self, stage: Stage, where: Tensor) -> None:
         """After a tenth of the images that stood, stop if none of its farther half was broken."""
@@ -147,6 +181,21 @@ class Campaign:
             state.note(f"{stage.name} left out {len(state.pending)} images")
             state.pending = state.pending[:0]
         state.tenth = state.tenth[:0]
+
+
+def _present(pending: Tensor | None) -> Tensor:
+    assert pending is not None
+    return pending
+
+
+def _without(pending: Tensor, batches: Sequence[Tensor]) -> Tensor:
+    """Positions without those of some batches, in the same order."""
+    return pending[~torch.isin(pending, torch.cat([*batches, pending[:0]]))]
+
+
+def _first(underway: Mapping[int, Tensor], ready: Mapping[int, Found]) -> list[int]:
+    """The batches that were begun first, as far as they are ready."""
+    return list(takewhile(ready.__contains__, underway))
 
 
 class _Forward(logging.Handler):

@@ -19,6 +19,7 @@ Examples:
   dfrd-bench evaluate student.safetensors --arch wrn-10-1 --dataset digits --attacks clean,pgd20
   dfrd-bench evaluate --teacher digits-wrn-10-2 --test-images 100
   dfrd-bench evaluate student.safetensors --contest RUN --by "A. Nother" --attacks pgd20x5 --seed 1
+  dfrd-bench evaluate results/…/default-seed1-96fe9e44 --attacks autoattack --jobs 8     batches side by side
 """
 
 
@@ -35,6 +36,7 @@ Examples:
     click.option("--seed", default=0, show_default=True, help="With --contest: seed of the attacks."),
     *options.MEASURING,
     options.results,
+    options.jobs,
 )
 @click.option(
     "--contest",
@@ -58,6 +60,7 @@ def evaluate(target: str | None, request: Request, contest: Path | None, by: str
         raise DfrdBenchError("--by and --seed are for --contest RUN, which is not given.")
     if (target is None) == (request.teacher is None):
         raise DfrdBenchError("Name either a run or weights file, or --teacher NAME.")
+    from dfrd_bench.cli.evaluators import fitted
     from dfrd_bench.cli.printing import print_outcome
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.datasets.base import open_dataset
@@ -77,8 +80,10 @@ def evaluate(target: str | None, request: Request, contest: Path | None, by: str
     if request.student is not None and target is None:
         raise DfrdBenchError("--arch is the architecture of a weights file: for a teacher give --teacher-arch.")
     where = None if target is None or not is_run else Path(target)
+    request = fitted(request)
     with watching(quiet) as observer:
         common: dict[str, Any] = {"attacks": request.attacks, "device": request.device, "observer": observer}
+        common["jobs"] = request.evaluation_jobs
         if where is not None:
             found = evaluate_run(where, dataset=request.dataset, data_dir=request.data_dir, **common).evaluation
         else:

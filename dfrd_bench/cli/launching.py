@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -38,11 +37,9 @@ def means_of(jobs: int | None, gpus_per_job: float, threads_are_told: bool) -> M
         gpus_per_job: see `Means`.
         threads_are_told: whether `--threads` was given, for each run; else `OMP_NUM_THREADS` is the most that each gets.
     """
-    share = threads.processor_share(threads.CGROUPS, threads.OWN_CGROUPS)
-    cores = threads.processors() if math.isinf(share) else max(1, min(threads.processors(), math.ceil(share)))
     said = os.environ.get(threads.COUNT, "")
     most = int(said) if said.isdigit() and int(said) > 0 else None
-    return Means(jobs, gpus_per_job, cores, most if threads_are_told else None, most)
+    return Means(jobs, gpus_per_job, threads.cores(), most if threads_are_told else None, most)
 
 
 @dataclass

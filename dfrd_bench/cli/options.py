@@ -41,6 +41,7 @@ precision_or_auto = click.option(
     type=click.Choice(["fp32", "tf32", "bf16", "auto"]),
     help="Of training; auto: fp32 or bf16, whichever is quicker here.",
 )
+student = click.option("--student", metavar="NAME", help="See `list students`; the dataset's own by default.")
 teacher = click.option("--teacher", metavar="NAME", help="See `list teachers`; the dataset's own by default.")
 teacher_arch = click.option(
     "--teacher-arch", metavar="NAME", help="Architecture of a checkpoint: teacher (see `list students`)."
@@ -68,7 +69,7 @@ NETWORKS: tuple[Option, ...] = (
     teacher,
     teacher_arch,
     *NATURAL,
-    click.option("--student", metavar="NAME", help="See `list students`; the dataset's own by default."),
+    student,
     click.option(
         "--preset",
         default="default",
@@ -123,6 +124,12 @@ def _use_threads(context: click.Context, option: click.Parameter, count: int | N
         use(count)
 
 
+JOBS = "Processes that attack batches of test images side by side, on a GPU or with one thread each (docs/scaling.md)."
+jobs = click.option("--jobs", "evaluation_jobs", type=click.IntRange(min=1), metavar="N", default=1, help=JOBS)
+evaluation_jobs = click.option("--evaluation-jobs", type=click.IntRange(min=1), metavar="N", default=1, help=JOBS)
+"""Of a command that evaluates one network, and of one that makes many runs, whose `--jobs` are these."""
+
+
 threads = click.option(
     "--threads",
     type=click.IntRange(min=1),
@@ -131,6 +138,21 @@ threads = click.option(
     callback=_use_threads,
     help="Processor threads; as many as OMP_NUM_THREADS says, else as PyTorch takes, by default.",
 )
+
+
+def several(option: Option) -> Option:
+    """The same option, but one of a dataset, a teacher or a student may be given several times, or several names with commas."""
+    if option not in (dataset, teacher, student):
+        return option
+
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        found = option(command)
+        made: click.Option = found.__click_params__[-1]  # type: ignore[attr-defined]  # where click notes it
+        made.multiple, made.default, made.metavar = True, (), "NAME,…"
+        made.callback = lambda context, option, names: ",".join(names) or None
+        return found
+
+    return decorated
 
 
 def settings(help: str) -> Option:

@@ -20,6 +20,7 @@ Examples:
   dfrd-bench run --config run.yaml --seed 1
   dfrd-bench run --method ferd --probe 5 --results probed/
   dfrd-bench run --method ferd --observer jsonl=ferd.jsonl --observer tensorboard=logs
+  dfrd-bench run --method ferd --dataset cifar10 --jobs 4          trained by one process, evaluated by four
   dfrd-bench run --method ferd --dataset imagefolder:birds --teacher checkpoint:t.pt --teacher-arch wrn-16-2
 """
 
@@ -36,6 +37,7 @@ Examples:
     *options.PROBING,
     *options.MEASURING,
     options.results,
+    options.jobs,
 )
 @click.option(
     "--observer",
@@ -61,6 +63,7 @@ def run(
 
     A run that was stopped goes on where it was; one that is finished is not made again.
     """
+    from dfrd_bench.cli.evaluators import fitted
     from dfrd_bench.cli.printing import print_outcome
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.observers.attached import attached
@@ -77,6 +80,7 @@ def run(
             OBSERVERS.get(name.partition("=")[0])
         _rehearse(request, quiet)
         return
+    request = fitted(request)
     with watching(quiet) as own, attached(own, observers) as observer:
         finished = fulfil(request, observer, keep_checkpoint=keep_checkpoint)
     if finished.cached:

@@ -25,12 +25,14 @@ def progress_of(standing: Standing) -> str:
 def print_standings(found: Sequence[Standing]) -> None:
     """A line for each run, and one for all."""
     from dfrd_bench.execution.status import STAGES
+    from dfrd_bench.runs.plan import named
 
-    width = max((len(one_line(one.request)) for one in found), default=0)
-    for one in found:
+    names = [one_line(name) for name in named([one.request for one in found])]
+    width = max(map(len, names), default=0)
+    for one, name in zip(found, names, strict=True):
         where = one.where if one.stage in ("running", "missing") else ""
         parts = [where, progress_of(one) if one.stage in ("running", "stopped") else "", one.why]
         told = str(one.folder) if one.stage == "done" else "; ".join(filter(None, parts))
-        click.echo(f"{one.stage:8} {one_line(one.request):{width}}  {one_line(told)}".rstrip())
+        click.echo(f"{one.stage:8} {name:{width}}  {one_line(told)}".rstrip())
     count = Counter(one.stage for one in found)
     click.echo(f"{len(found)} runs: " + ", ".join(f"{count[stage]} {stage}" for stage in STAGES))

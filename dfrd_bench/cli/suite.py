@@ -15,6 +15,7 @@ from dfrd_bench.runs.request import Request
 
 if TYPE_CHECKING:
     from dfrd_bench.execution.protocol import Launcher, Means
+    from dfrd_bench.records.suites import Suite
 
 EPILOG = """
 \b
@@ -27,15 +28,25 @@ Examples:
   dfrd-bench suite main --dataset cifar10 --launcher slurm --submit                     as a Slurm array
   dfrd-bench suite --launcher slurm --help      its options too
   dfrd-bench suite my-rows.yaml --dataset digits --dry-run
-  dfrd-bench suite main --dataset cifar10 --student mobilenet-v2 --precision bf16
+  dfrd-bench suite main --dataset cifar10,cifar100 --student resnet-18,mobilenet-v2 --precision bf16
+  dfrd-bench suite main --epochs 5 --set batch_size=128             for every row whose method has it, and does not say otherwise
 """
 LOCAL = "local"
 
 
 @click.command(cls=LaunchingCommand, epilog=EPILOG)
 @click.argument("name", required=False)
-@options.request(*options.IMAGES, *options.NETWORKS, *options.MEASURING, options.results)
-@click.option("--seeds", default="0", show_default=True, help="E.g. 0,1,2 or 0-2; every run is made with each.")
+@options.request(
+    *(options.several(option) for option in (*options.IMAGES, *options.NETWORKS)),
+    options.settings("A hyper-parameter, for every row whose method has it and that does not set it itself."),
+    click.option("--epochs", type=int, help="The same as --set epochs=N."),
+    *options.MEASURING,
+    options.results,
+    options.evaluation_jobs,
+)
+@click.option(
+    "--seeds", help="E.g. 0,1,2 or 0-2; every run is made with each. The suite's by default, or 0 where it names none."
+)
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
@@ -62,7 +73,7 @@ LOCAL = "local"
 def suite(
     name: str | None,
     request: Request,
-    seeds: str,
+    seeds: str | None,
     jobs: int | None,
     gpus_per_job: float,
     launcher: str | None,
@@ -72,15 +83,17 @@ def suite(
 ) -> None:
     """Make every run of a suite that is not recorded yet; seed by seed, so that a first table is there early.
 
-    NAME is a suite of the package or a YAML file. A run that fails is reported, now and at the end, and the others go on.
-    With --jobs each run has a process of its own, so that one which is killed ends no other.
+    NAME is a suite of the package or a YAML file. --dataset, --teacher and --student take several names, with commas or one by
+    one: every row is run with each, and they go before those that the file lists. A run that fails is reported, now and at the
+    end, and the others go on. With --jobs each run has a process of its own, so that one which is killed ends no other.
     """
     from pathlib import Path
 
+    from dfrd_bench.cli.evaluators import fitted
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.records.suites import load_suite, suite_names
     from dfrd_bench.runs.failures import logged
-    from dfrd_bench.runs.plan import asked_of_methods, check_images, check_suite, parse_seeds, planned
+    from dfrd_bench.runs.plan import asked_of_methods, check_images, named
 
     if name is None:
         width = max(map(len, suite_names()))
@@ -88,12 +101,12 @@ def suite(
             click.echo(f"{known:{width}}  {load_suite(known).title}")
         return
     chosen = load_suite(name)
-    wanted = planned(chosen, parse_seeds(seeds), request)
     with logged(Path(request.results), f"suite {name}"):
-        check_suite(chosen, request)
+        here = jobs is None and launcher is None
+        wanted = _plan(chosen, fitted(request) if here else request, seeds)
     if dry_run:
-        for one in wanted:
-            click.echo(one)
+        for line in named(wanted):
+            click.echo(line)
         return
     if status:
         _say_how_they_stand(wanted)
@@ -106,14 +119,34 @@ def suite(
     told = context.get_parameter_source("threads") is not ParameterSource.DEFAULT
     means = means_of(jobs, gpus_per_job, told)
     with watching(quiet) as observer, logged(Path(request.results), f"suite {name}"):
-        check_images(chosen, request, observer)
-    here = jobs is None and launcher is None
+        check_images(wanted, observer)
     failed = _one_after_another(wanted, quiet) if here else _launched(wanted, by, means, quiet)
     both = " --tracks both" if len(set(asked_of_methods(chosen, "sees"))) > 1 else ""
-    click.echo(f"Compare with: dfrd-bench table {request.results} --teacher --suite {name}{both}")
+    rows = "" if request.settings or request.epochs else f" --suite {name}"  # whose rows are not these
+    click.echo(f"Compare with: dfrd-bench table {request.results} --teacher{rows}{both}")
     if failed:
         click.echo("\n".join([f"{len(failed)} of {len(wanted)} runs failed:", *failed]), err=True)
         sys.exit(1)
+
+
+def _plan(suite: Suite, request: Request, seeds: str | None) -> list[Request]:
+    """The suite's runs, checked; and a line for each hyper-parameter that not every row takes."""
+    from dataclasses import replace
+
+    from dfrd_bench.records.seeds import parse_seeds
+    from dfrd_bench.runs.plan import Choices, check_suite, planned, takes
+    from dfrd_bench.settings import names
+
+    choices = Choices(*(names(text or "") for text in (request.dataset, request.teacher, request.student)))
+    request = replace(request, dataset=None, teacher=None, student=None)
+    chosen = parse_seeds(seeds) if seeds is not None else suite.seeds or [0]
+    check_suite(suite, request, choices, chosen)
+    for name in [*request.settings, *(["epochs"] if request.epochs else [])]:
+        if (taken := sum(takes(row, name) for row in suite.runs)) < len(suite.runs):
+            click.echo(
+                f"{name} is for {taken} of {len(suite.runs)} rows: the others have none, or their own.", err=True
+            )
+    return planned(suite, chosen, request, choices)
 
 
 def _one_after_another(wanted: Sequence[Request], quiet: bool) -> list[str]:
@@ -126,11 +159,12 @@ def _one_after_another(wanted: Sequence[Request], quiet: bool) -> list[str]:
     from dfrd_bench.errors import DfrdBenchError, out_of_memory
     from dfrd_bench.execution.jobs import FAILED, job_folder, write_outcome
     from dfrd_bench.execution.protocol import Job
+    from dfrd_bench.runs.plan import named
     from dfrd_bench.runs.run import fulfil
 
     failed: list[str] = []
-    for number, job in enumerate(wanted, start=1):
-        click.echo(f"[{number}/{len(wanted)}] {job}", err=True)
+    for number, (job, name) in enumerate(zip(wanted, named(wanted), strict=True), start=1):
+        click.echo(f"[{number}/{len(wanted)}] {name}", err=True)
         try:
             with watching(quiet) as observer:
                 finished = fulfil(job, observer)
@@ -138,7 +172,7 @@ def _one_after_another(wanted: Sequence[Request], quiet: bool) -> list[str]:
         except (DfrdBenchError, RuntimeError, MemoryError) as error:
             if not isinstance(error, DfrdBenchError) and not out_of_memory(error):
                 raise
-            failed.append(f"{one_line(job)}: {one_line(error)}")
+            failed.append(f"{one_line(name)}: {one_line(error)}")
             click.echo(f"Error: {failed[-1]}", err=True)
             with suppress(DfrdBenchError):  # the reason may be that nothing can be written there
                 write_outcome(Job(number, job, job_folder(job)), FAILED, why=one_line(error))

@@ -9,7 +9,8 @@ from typing import Literal
 
 import click
 
-FORMATS = ("terminal", "markdown", "latex", "csv", "html")
+INDEX = "index"
+FORMATS = ("terminal", "markdown", "latex", "csv", "html")  # of tables
 
 EPILOG = """
 \b
@@ -25,13 +26,19 @@ Examples:
   dfrd-bench table results --columns clean_average,autoattack_average,autoattack_worst
   dfrd-bench table results --published ferd:table1
   dfrd-bench table results --tracks both
+  dfrd-bench table results --format index --output results/index.csv      no table: a row of CSV per run and attack
 """
 
 
 @click.command("table", epilog=EPILOG)
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RESULTS_DIR...")
 @click.option(
-    "--format", "style", type=click.Choice(FORMATS), default="terminal", show_default=True, help="What to print."
+    "--format",
+    "style",
+    type=click.Choice((*FORMATS, INDEX)),
+    default="terminal",
+    show_default=True,
+    help="What to print; csv: a row per table row; index: CSV with a row per run and attack, of teachers too.",
 )
 @click.option(
     "--attacks", metavar="A,B", help="Show only these attacks, e.g. clean,pgd20; by default all that were run."
@@ -113,14 +120,13 @@ def table(
     table is wider than a column (with --wide, than two), in type of at least 7 points; one that would be becomes several. With
     --published, a method's printed row and the difference (ours minus theirs) stand below ours, and the title says what makes
     them not comparable. With --suite, only the rows of one of the papers' tables are shown, whatever else lies below
-    RESULTS_DIR.
+    RESULTS_DIR. --format index takes --attacks, --suite and --output only.
 
     A record that cannot be read, or whose numbers do not follow from its confusion matrices, predictions, weights and folder,
     is named and left out; the exit code is 1 then.
     """
-    from dfrd_bench.cli.printing import say, usable
+    from dfrd_bench.cli.printing import usable
     from dfrd_bench.errors import DfrdBenchError
-    from dfrd_bench.records.files import write_atomically
     from dfrd_bench.records.suites import load_suite
     from dfrd_bench.reporting.evidence import predictions_beside_records
     from dfrd_bench.reporting.found import (
@@ -148,11 +154,21 @@ def table(
         raise DfrdBenchError("--published shows the paper's columns: leave --metrics and --columns out.")
     if brief and (metrics or columns or published or ci or cost or stages):
         raise DfrdBenchError("--brief has columns of its own: leave other choices of them out.")
+    if style == INDEX:
+        given = [("metrics", metrics), ("columns", columns), ("published", published), ("stages", stages), ("ci", ci)]
+        given += [("cost", cost), ("teacher", teacher), ("brief", brief), ("tracks", tracks == "both")]
+        if said := [name for name, value in given if value]:
+            raise DfrdBenchError(f"--format index has a row for every run and attack: leave --{said[0]} out.")
     chosen = None if attacks is None else names(attacks)
     printed = None if published is None else published_rows(published, chosen)
     rows = None if suite is None else load_suite(suite)
     found = usable(believed(find_runs(results)))
     runs = found.runs if rows is None else runs_of_suite(found.runs, rows)
+    if style == INDEX:
+        from dfrd_bench.reporting.index import index
+
+        _put(index(runs, chosen), output)
+        sys.exit(1 if found.skipped else 0)
     runs = with_shipped_teachers(with_trained_teachers(runs, results)) if teacher else runs
     needed = ci or style != "csv"  # which has no marks
     tables = build_tables(
@@ -178,18 +194,26 @@ def table(
     if style == "csv":  # the one format without room for them
         for warning in (text for result in with_stages(tables) for text in result.warnings):
             click.echo(f"Warning: {warning}", err=True)
-    text = render_brief(tables, style) if brief else ""
-    if output is not None:
-        write_atomically(output, (text or render(tables, style, paper)).encode())
-        click.echo(f"Wrote {output}.")
-    elif brief:
-        say(text)
-    elif style == "terminal" and sys.stdout.isatty():
+    if brief:
+        _put(render_brief(tables, style), output)
+    elif output is None and style == "terminal" and sys.stdout.isatty():
         from dfrd_bench.cli.printing import SafeConsole
         from dfrd_bench.reporting.tables.terminal import renderable
 
         SafeConsole().print(renderable(tables))
     else:
-        say(render(tables, style, paper))
+        _put(render(tables, style, paper), output)
     if found.skipped:
         sys.exit(1)
+
+
+def _put(text: str, output: Path | None) -> None:
+    """Write to a file, whole, or to the terminal."""
+    from dfrd_bench.cli.printing import say
+    from dfrd_bench.records.files import write_atomically
+
+    if output is None:
+        say(text)
+        return
+    write_atomically(output, text.encode())
+    click.echo(f"Wrote {output}.")

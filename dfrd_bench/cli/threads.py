@@ -43,6 +43,12 @@ def use(count: int) -> None:
         torch.set_num_threads(count)
 
 
+def cores() -> int:
+    """How many processors a command may keep busy: those that it may run on, or fewer where it is granted less of their time."""
+    share = processor_share(CGROUPS, OWN_CGROUPS)
+    return processors() if math.isinf(share) else max(1, min(processors(), math.ceil(share)))
+
+
 def processors() -> int:
     """How many processors this process may run on."""
     if hasattr(os, "sched_getaffinity"):

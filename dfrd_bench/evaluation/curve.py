@@ -12,9 +12,9 @@ from torch import nn
 
 from dfrd_bench.attacks.clean import clean
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.evaluation.evaluate import Attack, predict_under_attack
 from dfrd_bench.evaluation.metrics import confusion_matrix, metrics
 from dfrd_bench.evaluation.notes import noted
+from dfrd_bench.evaluation.under_attack import Attack, predict_under_attack
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import Precision, ThreatModel
 

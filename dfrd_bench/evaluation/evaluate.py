@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from dfrd_bench.attacks.projected_gradient import ProjectedGradient
-from dfrd_bench.attacks.replays import Replays
-from dfrd_bench.attacks.verdict import AttackWarning, judge
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.evaluation.helpers import Helpers, as_many_threads, helpers_wanted
 from dfrd_bench.evaluation.notes import noted
 from dfrd_bench.evaluation.summary import attack_record, evaluation_record
+from dfrd_bench.evaluation.under_attack import (
+    BATCH_SIZE,
+    Attack,
+    DivisibleAttack,
+    OnBatch,
+    WholeSetAttack,
+    predict_under_attack,
+)
 from dfrd_bench.evaluation.unfinished import SECONDS, Finished, Unfinished, key_of, seconds_of
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.observer import SILENT, Stops
@@ -27,103 +33,7 @@ from dfrd_bench.problem import Precision, ThreatModel
 from dfrd_bench.records.schema import AttackRecord, EvaluationRecord, Predictions
 from dfrd_bench.registry import ATTACKS
 
-BATCH_SIZE = 300
-
-OnBatch = Callable[[str, int, int, float], None]
-"""Told how it goes: attack (and its stage), images done, images in all, accuracy so far."""
-
-
-class Attack(Protocol):
-    """What an attack entry point is: an object with one line about itself, its settings, and a call.
-
-    An attack that must see all images to choose its batches has a `predict` beside (see `WholeSetAttack`).
-    """
-
-    summary: str
-
-    def parameters(self, threat: ThreatModel) -> dict[str, Any]: ...
-
-    def __call__(
-        self, model: nn.Module, x: Tensor, y: Tensor, *, threat: ThreatModel, indices: Tensor, seed: int
-    ) -> Tensor: ...
-
-
-@runtime_checkable
-class WholeSetAttack(Protocol):
-    """An attack that goes through the test images itself, and can be stopped and go on; see `AutoAttack.predict`.
-
-    It is to take fewer images at once than `batch_size` where memory is short. If it is a sequence of attacks, it tells
-    `on_stage` at the end which they were, in order, and what share of all images stood after each.
-    """
-
-    def predict(
-        self,
-        model: nn.Module,
-        images: LabelledImages,
-        *,
-        threat: ThreatModel,
-        device: torch.device,
-        seed: int,
-        batch_size: int,
-        known: Mapping[str, NDArray[Any]] | None,
-        on_state: Callable[[dict[str, NDArray[Any]]], None],
-        on_progress: OnBatch,
-        on_stage: Callable[[str, float], None],
-    ) -> Tensor: ...
-
-
-def predict_under_attack(
-    attack: Attack,
-    model: nn.Module,
-    images: LabelledImages,
-    *,
-    threat: ThreatModel,
-    device: torch.device,
-    seed: int,
-    on_batch: Callable[[int, float], None] = lambda done, accuracy: None,
-    batch_size: int = BATCH_SIZE,
-) -> Tensor:
-    """The network's classes for the attacked images.
-
-    An image for which the network gives a NaN or an infinity counts as misclassified, and an `AttackWarning` says how many.
-
-    Args:
-        attack: any attack.
-        model: in eval mode, on the device, in float32.
-        images: the test images.
-        threat: ball and step.
-        device: where the model is.
-        seed: seed of the attack's random draws.
-        on_batch: called with images done and accuracy so far.
-        batch_size: images per batch; halved where memory runs out.
-
-    Returns:
-        [N] int64 on the CPU.
-    """
-
-    def under_attack(x: Tensor, y: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """The verdict on a batch; on its halves where memory runs out."""
-        perturb = partial(attack, asked, threat=threat, indices=indices, seed=seed)
-        if (judged := judge(perturb, model, x, y)) is not None:
-            return judged.classes, judged.without
-        parts = slice(0, len(y) // 2), slice(len(y) // 2, None)
-        halves = [under_attack(x[part], y[part], indices[part]) for part in parts]
-        return torch.cat([half[0] for half in halves]), torch.cat([half[1] for half in halves])
-
-    ours = isinstance(attack, ProjectedGradient)  # others may ask twice before they take a gradient
-    asked = Replays(model) if ours and device.type == "cuda" else model
-    predictions = torch.empty_like(images.labels)
-    hits = unpredicted = 0
-    for start, x, y in images.batches(batch_size, device):
-        predicted, without = under_attack(x, y, torch.arange(start, start + len(y)))
-        predictions[start : start + len(y)] = predicted.cpu()
-        hits += int((predicted == y).sum())
-        unpredicted += int(without.sum())
-        on_batch(start + len(y), hits / (start + len(y)))
-    if unpredicted:
-        note = f"NaN or infinite logits for {unpredicted} images, counted as misclassified"
-        warnings.warn(note, AttackWarning, stacklevel=2)
-    return predictions
+log = logging.getLogger(__name__)
 
 
 def evaluate_model(
@@ -139,6 +49,7 @@ def evaluate_model(
     unfinished: Path | None = None,
     on_batch: OnBatch = lambda attack, done, total, accuracy: None,
     stops: Stops = SILENT.stops,
+    jobs: int = 1,
 ) -> tuple[EvaluationRecord, Predictions, list[str]]:
     """Run attacks by name, keeping what is already known.
 
@@ -155,6 +66,8 @@ def evaluate_model(
             when it has recorded the result.
         on_batch: progress.
         stops: asked after every batch whether to go on.
+        jobs: processes that attack batches side by side; a batch's verdict does not depend on the others, so that the classes
+            are those that one process with one thread finds.
 
     Returns:
         The record, the predictions, and warnings.
@@ -170,7 +83,12 @@ def evaluate_model(
     was_training = model.training
     model.eval().to(memory_format=torch.channels_last)  # quicker, on a GPU much
     kept = Unfinished(unfinished, key_of(model, images.digest(), seed) if unfinished else "")
-    try:
+    with ExitStack() as stack:
+        stack.callback(model.train, was_training)
+        helpers = None
+        if count := helpers_wanted(jobs, len(images)):
+            helpers = stack.enter_context(Helpers(count, model, images, threat=threat, device=device, seed=seed))
+            stack.enter_context(as_many_threads(device))
         for name, attack in loaded.items():
             if name in results:
                 continue
@@ -187,6 +105,7 @@ def evaluate_model(
                     kept=kept,
                     on_batch=on_batch,
                     stops=stops,
+                    helpers=helpers,
                 )
             notes += done.notes
             predictions[name] = done.predicted
@@ -194,8 +113,6 @@ def evaluate_model(
             if hasattr(attack, "as_run"):
                 parameters = attack.as_run(parameters, done.stages or {})
             results[name] = attack_record(labels, done.predicted, num_classes, parameters, done.seconds, done.stages)
-    finally:
-        model.train(was_training)
     record = evaluation_record(labels, predictions, results, seed)
     return record, Predictions(labels, predictions), list(dict.fromkeys(notes))
 
@@ -213,6 +130,7 @@ def _run_attack(
     kept: Unfinished,
     on_batch: OnBatch,
     stops: Stops,
+    helpers: Helpers | None,
 ) -> Finished:
     """Run an attack to its end, going on from what a stopped evaluation kept."""
     settings = {**attack.parameters(threat), "batch_size": BATCH_SIZE}
@@ -232,8 +150,12 @@ def _run_attack(
         on_batch(name, done, len(images), accuracy)
         stops.safe_point()  # nothing is kept of it, nor would be by waiting
 
+    crew = helpers.on(name) if helpers else None
     with noted(name) as notes:
         if isinstance(attack, WholeSetAttack):
+            if crew and not isinstance(attack, DivisibleAttack):
+                log.warning("%s goes through the test images itself: one process does.", name)
+            divided: dict[str, Any] = {"crew": crew} if isinstance(attack, DivisibleAttack) else {}
             predicted = attack.predict(
                 model,
                 images,
@@ -245,6 +167,7 @@ def _run_attack(
                 on_state=keep,
                 on_progress=lambda stage, *progress: on_batch(f"{name} {stage}", *progress),
                 on_stage=stages.__setitem__,
+                **divided,
             ).numpy()
         else:
             predicted = predict_under_attack(
@@ -255,6 +178,7 @@ def _run_attack(
                 device=device,
                 seed=seed,
                 on_batch=show,
+                crew=crew,
             ).numpy()
     done = Finished(predicted, time.perf_counter() - began, notes, stages or None)
     kept.save(name, settings, done.to_arrays())

@@ -23,7 +23,7 @@ REQUEST_FILE = "request.json"
 LOG_FILE = "log"
 OUTCOME_FILE = "outcome.json"
 LABEL_LENGTH = 80
-ELSEWHERE = ("results", "device")  # what a request says about the place, not about the run
+ELSEWHERE = ("results", "device", "evaluation_jobs")  # what a request says about the place, not about the run
 RUNNING, FINISHED, FAILED, STOPPED, HANDED = "running", "finished", "failed", "stopped", "handed"
 
 

@@ -143,7 +143,7 @@ class AttackRecord(_Data):
         stages: of an attack that is a sequence of attacks (AutoAttack), the share of all images still standing after each, in
             the order in which they ran; left out of the file for other attacks and in records older than this field.
         seconds: wall time.
-        environment: where the attack ran, if it was added to the record later and not where the rest ran.
+        environment: where the attack ran, if not as the rest: added to the record later, or by processes with one thread each.
     """
 
     parameters: dict[str, Any]

@@ -4,20 +4,37 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from dfrd_bench.errors import DfrdBenchError, unknown_name
 from dfrd_bench.records.files import read_mapping
 from dfrd_bench.records.schema import ExperimentSpec
-from dfrd_bench.settings import number
+from dfrd_bench.records.seeds import parse_seeds
+from dfrd_bench.settings import names, number
 
 
-class SuiteRun(BaseModel):
-    """One row: a method, the hyper-parameters that differ from its preset, and its student where the suite compares students."""
+def _seeds(given: Any) -> Any:
+    """A number, a text as of `--seeds`, or a list of numbers, as numbers."""
+    parts = given if isinstance(given, list) else [given]
+    if any(isinstance(part, bool) or not isinstance(part, (int, str)) for part in parts):
+        return given
+    try:
+        return tuple(parse_seeds(",".join(map(str, parts))))
+    except DfrdBenchError as error:
+        raise ValueError(str(error).rstrip(".")) from error
 
+
+Names = Annotated[tuple[str, ...], BeforeValidator(names)]
+
+
+class _Content(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SuiteRun(_Content):
+    """One row: a method, the hyper-parameters that differ from its preset, and its student where the suite compares students."""
 
     method: str
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -39,17 +56,62 @@ class SuiteRun(BaseModel):
         )
 
 
-class Suite(BaseModel):
-    """The runs behind one table."""
+class Exclusion(_Content):
+    """Runs that are not wanted: those of which all holds that is named here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    method: str | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    dataset: str | None = None
+    teacher: str | None = None
+    student: str | None = None
+    seed: int | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Exclusion:
+        if not self.model_fields_set:
+            raise ValueError("name something, or every run is excluded")
+        return self
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}: {value}" for name, value in self.model_dump(exclude_unset=True).items())
+
+
+class Suite(_Content):
+    """The runs behind one table.
+
+    Attributes:
+        title: of the table.
+        runs: its rows.
+        datasets, teachers, students: each row is run on or with each of them; what belongs to the dataset where there is none. A
+            row that names a student has that one.
+        seeds: of each row; the command's where there is none.
+        exclude: which of all these runs are left out.
+    """
 
     title: str
     runs: tuple[SuiteRun, ...] = Field(min_length=1)
+    datasets: Names = ()
+    teachers: Names = ()
+    students: Names = ()
+    seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = ()
+    exclude: tuple[Exclusion, ...] = ()
 
     def includes(self, spec: ExperimentSpec) -> bool:
-        """Whether a run is of one of the rows."""
-        return any(row.includes(spec) for row in self.runs)
+        """Whether a run is of one of the rows, and with what the suite lists; what it calls by a path is not compared."""
+        return (
+            any(
+                row.includes(spec) and (row.student or not self.students or spec.student in self.students)
+                for row in self.runs
+            )
+            and _among(spec.dataset.partition("-first")[0], self.datasets)
+            and _among(spec.teacher.name, self.teachers)
+            and (not self.seeds or spec.seed in self.seeds)
+        )
+
+
+def _among(name: str, listed: tuple[str, ...]) -> bool:
+    """Whether a record's name may be one of those listed; paths are shortened in records, and a method may have no teacher."""
+    return not listed or name in (*listed, "none") or any(":" in one for one in listed)
 
 
 def suite_names() -> list[str]:

@@ -159,8 +159,8 @@ def synthetic_confusion(folder: Path, record: Record, attack: str, where: Where)
     import torch
 
     from dfrd_bench.distillation.adversaries import DivergenceAdversary
-    from dfrd_bench.evaluation.evaluate import predict_under_attack
     from dfrd_bench.evaluation.metrics import confusion_matrix
+    from dfrd_bench.evaluation.under_attack import predict_under_attack
     from dfrd_bench.reporting.tables.layout import attack_title
 
     kept, classes = _kept(folder, record)

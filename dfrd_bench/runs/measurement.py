@@ -40,6 +40,7 @@ def measure(
     earlier: tuple[Record, Predictions] | None = None,
     unfinished: Path | None = None,
     observer: Observer = SILENT,
+    jobs: int = 1,
 ) -> tuple[Record, Predictions]:
     """Evaluate a network on its dataset's test images, in float32, and make its record.
 
@@ -56,8 +57,10 @@ def measure(
         earlier: an earlier record of the same network, whose attacks are kept.
         unfinished: see `evaluate_model`.
         observer: told about progress.
+        jobs: processes that attack batches side by side.
     """
     from dfrd_bench.evaluation.evaluate import evaluate_model
+    from dfrd_bench.evaluation.helpers import THREADS, helpers_wanted
 
     images = dataset.load_tested()
     digest = images.digest()
@@ -75,13 +78,21 @@ def measure(
         unfinished=unfinished,
         on_batch=observer.on_attack,
         stops=observer.stops,
+        jobs=jobs,
     )
-    here = describe_environment(device)
+    here = attacked = describe_environment(device)
+    if device.type == "cpu" and helpers_wanted(jobs, len(images)):
+        attacked = here.model_copy(update={"threads": THREADS})
     if earlier:
         kept = earlier[0]
-        if here != kept.environment:
-            evaluation = _ran_elsewhere(evaluation, evaluation.attacks.keys() - kept.evaluation.attacks.keys(), here)
+        if attacked != kept.environment:
+            added = evaluation.attacks.keys() - kept.evaluation.attacks.keys()
+            evaluation = _ran_elsewhere(evaluation, added, attacked)
         return extended(kept, evaluation, warnings), predictions
+    if training is None:
+        here = attacked
+    elif attacked != here:
+        evaluation = _ran_elsewhere(evaluation, evaluation.attacks, attacked)
     record = Record(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         spec=spec,

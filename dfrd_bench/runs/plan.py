@@ -1,63 +1,186 @@
-"""Many requests from one: the runs of a suite with several seeds, checked before the first of them begins."""
+"""Many requests from one: the runs of a suite with what they differ in, checked before the first of them begins."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from itertools import groupby, product
+from typing import TYPE_CHECKING, Any
 
-from dfrd_bench.errors import DfrdBenchError, FailedError, asked_to_stop
+from dfrd_bench.errors import DfrdBenchError, FailedError, asked_to_stop, unknown_name
 from dfrd_bench.observer import SILENT, Observer
-from dfrd_bench.records.suites import Suite
-from dfrd_bench.runs.preparation import SEEDS
+from dfrd_bench.records.suites import Exclusion, Suite, SuiteRun
+from dfrd_bench.runs.preparation import check_training
 from dfrd_bench.runs.request import Request
 
-MANY = 1_000  # seeds that somebody may mean
+if TYPE_CHECKING:
+    from dfrd_bench.datasets.base import Dataset
 
 
-def planned(suite: Suite, seeds: Sequence[int], request: Request) -> list[Request]:
-    """A request for every run of a suite with every seed; seed by seed, so that a first table is there early."""
-    return [
-        replace(request, method=row.method, settings=row.settings, seed=seed, student=row.student or request.student)
-        for seed in seeds
-        for row in suite.runs
-    ]
+@dataclass(frozen=True)
+class Choices:
+    """What every row of a suite is run on and with; where one is empty, what the suite lists or else what the request says."""
+
+    datasets: tuple[str, ...] = ()
+    teachers: tuple[str, ...] = ()
+    students: tuple[str, ...] = ()
 
 
-def check_suite(suite: Suite, request: Request) -> None:
+def planned(
+    suite: Suite,
+    seeds: Sequence[int],
+    request: Request,
+    choices: Choices = Choices(),  # it is frozen
+) -> list[Request]:
+    """A request for every run of a suite; seed by seed, so that a first table is there early.
+
+    The request's settings and epochs are for the rows whose methods have them; a row's own go before.
+
+    Raises:
+        DfrdBenchError: the suite excludes all of them, or a run that it does not have.
+    """
+    every = _grid(suite, seeds, request, choices)
+    wanted = [one for one in every if not any(_is_excluded(one, exclusion) for exclusion in suite.exclude)]
+    for exclusion in suite.exclude:
+        if not any(
+            _is_excluded(one, exclusion) for one in [*every, *_grid(suite, suite.seeds or seeds, request, Choices())]
+        ):
+            raise DfrdBenchError(f"The suite {suite.title!r} excludes what it does not have: {exclusion}.")
+    if not wanted:
+        raise DfrdBenchError(f"The suite {suite.title!r} excludes all of its runs.")
+    return wanted
+
+
+def _grid(suite: Suite, seeds: Sequence[int], request: Request, choices: Choices) -> list[Request]:
+    """All runs of a suite, whether excluded or not."""
+    datasets = choices.datasets or suite.datasets or (request.dataset,)
+    teachers = choices.teachers or suite.teachers or (request.teacher,)
+    students = choices.students or suite.students or (request.student,)
+    found: dict[int, Request] = {}
+    for seed, dataset, teacher, student, row in product(seeds, datasets, teachers, students, suite.runs):
+        again = row.student is not None and student != students[0]
+        again = again or (teacher != teachers[0] and not asked_of_row(row, "has_teacher", True))
+        if again:  # the row does not differ in this
+            continue
+        given = {name: value for name, value in request.settings.items() if takes(row, name)}
+        found[len(found)] = replace(
+            request,
+            method=row.method,
+            dataset=dataset,
+            teacher=teacher,
+            student=row.student or student,
+            seed=seed,
+            settings={**given, **row.settings},
+            epochs=request.epochs if request.epochs and takes(row, "epochs") else None,
+        )
+    return list(found.values())
+
+
+def named(requests: Sequence[Request]) -> list[str]:
+    """What to call each request of a plan, where several differ in their dataset or teacher only."""
+    several = [name for name in ("dataset", "teacher") if len({getattr(one, name) for one in requests}) > 1]
+    return [" ".join([str(one), *(f"{name}={getattr(one, name)}" for name in several)]) for one in requests]
+
+
+def _is_excluded(request: Request, exclusion: Exclusion) -> bool:
+    """Whether all holds of a request that an exclusion names; what is not asked for is what belongs to the dataset."""
+    named = exclusion.model_dump(exclude_unset=True, exclude={"settings"})
+    data = _opened(request)
+    values = {
+        "method": request.method,
+        "dataset": request.images["name"],
+        "teacher": request.teacher or data.default_teacher,
+        "student": request.student or data.default_student,
+        "seed": request.seed,
+    }
+    said = all(request.settings.get(name) == value for name, value in exclusion.settings.items())
+    return said and all(values[name] == value for name, value in named.items())
+
+
+def _opened(request: Request) -> Dataset:
+    from dfrd_bench.datasets.base import open_dataset
+
+    return open_dataset(**request.images)
+
+
+def check_suite(
+    suite: Suite,
+    request: Request,
+    choices: Choices = Choices(),  # it is frozen
+    seeds: Sequence[int] = (),
+) -> None:
     """Fail before the first run rather than in the middle of a long night; no file of the dataset is looked at.
 
     A method whose code fails, when it is imported or asked about itself, fails in its own runs.
 
     Raises:
-        DfrdBenchError: an unknown method, preset, hyper-parameter, teacher, student or attack, or a bad value; or a student is
-            asked for where the suite names its own.
+        DfrdBenchError: an unknown method, preset, hyper-parameter, teacher, student or attack, or a bad value; a teacher of
+            another dataset; two rows that are the same run; or a student is asked for where the suite names its own.
     """
-    from dfrd_bench.datasets.base import open_dataset
-    from dfrd_bench.registry import ATTACKS, METHODS, STUDENTS
+    from dfrd_bench.registry import ATTACKS
+
+    ATTACKS.select(request.attacks)
+    if any(row.student is not None for row in suite.runs) and (request.student is not None or choices.students):
+        raise DfrdBenchError(f"The suite {suite.title!r} names its own students: leave --student out.")
+    check_training(request)
+    _check_settings(suite, request)
+    plan = planned(suite, seeds or suite.seeds or [request.seed], request, choices)
+    apart: list[
+        Request
+    ] = []  # of each seed what those before do not have; of one seed all, so that rows can be compared
+    for _, group in groupby(plan, key=lambda one: one.seed):
+        known = [*apart]
+        apart += [again for one in group if (again := replace(one, seed=request.seed)) not in known]
+    for one in apart:
+        _check_names(one)
+    _check_differences(apart)
+
+
+def _check_settings(suite: Suite, request: Request) -> None:
+    """Refuse a hyper-parameter that no row has, unless some cannot be asked."""
+    known = [fields for row in suite.runs if (fields := _fields(row)) is not None]
+    for name in [*request.settings, *(["epochs"] if request.epochs is not None else [])]:
+        if len(known) == len(suite.runs) and not any(name in fields for fields in known):
+            raise unknown_name(
+                f"hyper-parameter of {suite.title!r}", name, {name for fields in known for name in fields}
+            )
+
+
+def _check_names(request: Request) -> None:
+    """Refuse names and values that do not exist or do not go together."""
+    from dfrd_bench.registry import METHODS, STUDENTS
     from dfrd_bench.runs.natural_teacher import natural_teacher_of
-    from dfrd_bench.runs.preparation import check_training, resolve_config, teacher_of
+    from dfrd_bench.runs.preparation import resolve_config, teacher_of
     from dfrd_bench.teachers.base import teacher_source
 
-    data = open_dataset(**request.images)
-    ATTACKS.select(request.attacks)
-    students = [run.student for run in suite.runs if run.student is not None]
-    if students and request.student is not None:
-        raise DfrdBenchError(f"The suite {suite.title!r} names its own students: leave --student out.")
-    for name in {request.student or data.default_student, *students}:
-        STUDENTS.get(name)
-    if any(asked_of_methods(suite, "has_teacher")):
-        teacher_source(request.teacher or teacher_of(data), data.task)
-    if any(asked_of_methods(suite, "needs_natural_teacher")):
+    data, row = _opened(request), SuiteRun(method=str(request.method))
+    STUDENTS.get(request.student or data.default_student)
+    if asked_of_row(row, "has_teacher", False):
+        name = request.teacher or teacher_of(data)
+        if (theirs := teacher_source(name, data.task).dataset) not in ("", data.task):
+            raise DfrdBenchError(
+                f"Teacher {name} is of {theirs}, not of {data.task}: leave it out, or exclude the pair."
+            )
+    if asked_of_row(row, "needs_natural_teacher", False):
         teacher_source(natural_teacher_of(request, data), data.task)
-    check_training(request)
-    for run in planned(suite, [request.seed], request):
+    with _left_to_its_run():
+        resolve_config(request, METHODS.get(str(request.method)), data)
+
+
+def _check_differences(plan: Sequence[Request]) -> None:
+    """Refuse two rows that are the same run, though they may be written in two ways."""
+    from dfrd_bench.runs.identity import identity_of
+
+    seen: dict[tuple[str, str | None], Request] = {}
+    for request in plan:
         with _left_to_its_run():
-            resolve_config(run, METHODS.get(str(run.method)), data)
+            key = (identity_of(request).spec.digest(), request.teacher)  # of whose weights the digest knows nothing
+            if (other := seen.setdefault(key, request)) is not request:
+                raise DfrdBenchError(f"Two rows are the same run: {other}, and {request}.")
 
 
-def check_images(suite: Suite, request: Request, observer: Observer = SILENT) -> None:
+def check_images(requests: Sequence[Request], observer: Observer = SILENT) -> None:
     """Fail before the first run where images are missing that it needs; they are downloaded now.
 
     Raises:
@@ -66,10 +189,13 @@ def check_images(suite: Suite, request: Request, observer: Observer = SILENT) ->
     from dfrd_bench.datasets.base import open_dataset
     from dfrd_bench.runs.training_split import load_training
 
-    data = open_dataset(**request.images, progress=observer.on_data)
-    data.load_tested()
-    if "training images" in asked_of_methods(suite, "sees"):
-        load_training(data)
+    for name in dict.fromkeys(request.dataset for request in requests):
+        on_it = [request for request in requests if request.dataset == name]
+        data = open_dataset(**on_it[0].images, progress=observer.on_data)
+        data.load_tested()
+        methods = dict.fromkeys(str(request.method) for request in on_it)
+        if any(asked_of_row(SuiteRun(method=method), "sees", "") == "training images" for method in methods):
+            load_training(data)
 
 
 @contextmanager
@@ -83,36 +209,36 @@ def _left_to_its_run() -> Iterator[None]:
             raise
 
 
-def asked_of_methods(suite: Suite, attribute: str) -> list[Any]:
-    """What the classes of a suite's methods say; those that cannot be asked are left out."""
+def _asked(method: str, attribute: str) -> Any:
+    """What a method's class says; None if it cannot be asked."""
     from dfrd_bench.registry import METHODS
 
-    said: list[Any] = []
-    for run in suite.runs:
-        with _left_to_its_run():
-            said.append(getattr(METHODS.get(run.method), attribute))
-    return said
+    with _left_to_its_run():
+        return getattr(METHODS.get(method), attribute)
+    return None
 
 
-def parse_seeds(text: str) -> Sequence[int]:
-    """`0,1,2` or `0-2` as numbers.
+def asked_of_row(row: SuiteRun, attribute: str, unknown: Any) -> Any:
+    """What the class of a row's method says; `unknown` where it cannot be asked."""
+    said = _asked(row.method, attribute)
+    return unknown if said is None else said
 
-    Raises:
-        DfrdBenchError: anything else.
+
+def asked_of_methods(suite: Suite, attribute: str) -> list[Any]:
+    """What the classes of a suite's methods say; those that cannot be asked are left out."""
+    return [said for row in suite.runs if (said := asked_of_row(row, attribute, None)) is not None]
+
+
+def _fields(row: SuiteRun) -> set[str] | None:
+    """The hyper-parameters of a row's method; None where it cannot be asked."""
+    config = asked_of_row(row, "Config", None)
+    return None if config is None else set(config.model_fields)
+
+
+def takes(row: SuiteRun, name: str) -> bool:
+    """Whether a hyper-parameter that is given for all rows is for this one: its method has it, and it does not set it itself.
+
+    A method that cannot be asked is taken to have it, and fails in its own run.
     """
-    seeds: dict[int, None] = {}
-    try:
-        for part in filter(None, (part.strip() for part in text.split(","))):
-            first, _, last = part.partition("-")
-            if int(last or first) >= SEEDS:
-                raise DfrdBenchError(f"A seed must lie in 0 … {SEEDS - 1}, and {last or first} does not.")
-            if int(last or first) - int(first) >= MANY:
-                raise DfrdBenchError(
-                    f"{part} are {int(last) - int(first) + 1:,} seeds: at most {MANY:,} can be made at once."
-                )
-            seeds.update(dict.fromkeys(range(int(first), int(last or first) + 1)))
-    except ValueError as error:
-        raise DfrdBenchError(f"Seeds are numbers like 0,1,2 or a range like 0-2, not {text!r}.") from error
-    if not seeds:
-        raise DfrdBenchError(f"Seeds are numbers like 0,1,2 or a range like 0-2, not {text!r}.")
-    return list(seeds)
+    fields = _fields(row)
+    return name not in row.settings and (fields is None or name in fields)

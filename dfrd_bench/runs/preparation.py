@@ -14,6 +14,7 @@ from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.problem import Precision, PrecisionChoice, PrecisionName, Problem, ThreatModel, TrainingProblem
 from dfrd_bench.records.files import file_name
 from dfrd_bench.records.schema import ExperimentSpec
+from dfrd_bench.records.seeds import SEEDS
 from dfrd_bench.records.store import TEACHER_SUFFIX
 from dfrd_bench.registry import METHODS
 from dfrd_bench.runs.environment import can_compile, choose_device
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from dfrd_bench.datasets.base import Dataset
     from dfrd_bench.method import Method, MethodConfig
 
-SEEDS = 2**32
 TEACHERS_FOLDER = Path("results", "teachers")  # where teachers go that are not told where to
 AUTO: Literal["auto"] = "auto"
 

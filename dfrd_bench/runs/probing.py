@@ -93,8 +93,8 @@ class Probing:
     def _measured(self, method: Method, images: LabelledImages) -> dict[str, float]:
         from dfrd_bench.attacks.clean import clean
         from dfrd_bench.attacks.projected_gradient import pgd20
-        from dfrd_bench.evaluation.evaluate import predict_under_attack
         from dfrd_bench.evaluation.metrics import confusion_matrix, metrics
+        from dfrd_bench.evaluation.under_attack import predict_under_attack
 
         problem, labels = self.problem, images.labels.numpy()
         model = copy.deepcopy(method.student).float().eval()  # a copy is not compiled, and has statistics of its own

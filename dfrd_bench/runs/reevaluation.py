@@ -49,6 +49,7 @@ def evaluate_run(
     data_dir: str | Path | None = None,
     device: str = "auto",
     observer: Observer = SILENT,
+    jobs: int = 1,
 ) -> Record:
     """Add to a finished run's record the attacks it lacks, and the numbers that records did not hold when it was made.
 
@@ -61,6 +62,7 @@ def evaluate_run(
         data_dir: see `open_dataset`.
         device: where to run.
         observer: told about progress.
+        jobs: processes that attack batches side by side, see `evaluate_model`.
 
     Raises:
         DfrdBenchError: no valid record there, or one that is contradicted, weights or test images that are not the record's, or
@@ -93,6 +95,7 @@ def evaluate_run(
                 earlier=(record, own_predictions(folder, record)),
                 unfinished=folder / UNFINISHED_FOLDER,
                 observer=observer,
+                jobs=jobs,
             )
             alone.check()
             save_record(folder, record, predictions)
@@ -121,6 +124,7 @@ def evaluate_teacher(
     results: str | Path = "results",
     device: str = "auto",
     observer: Observer = SILENT,
+    jobs: int = 1,
 ) -> tuple[Path, Record]:
     """Evaluate a teacher and keep its record below the results folder, where `table --teacher` finds it.
 
@@ -171,6 +175,7 @@ def evaluate_teacher(
             earlier=earlier,
             unfinished=folder / UNFINISHED_FOLDER,
             observer=observer,
+            jobs=jobs,
         )
         alone.check()
         save_record(folder, record, predictions)
@@ -189,6 +194,7 @@ def evaluate_weights(
     results: str | Path = "results",
     device: str = "auto",
     observer: Observer = SILENT,
+    jobs: int = 1,
 ) -> tuple[EvaluationRecord, Predictions]:
     """Evaluate any file of weights; nothing is recorded. A stopped evaluation leaves what it has below the results folder.
 
@@ -214,6 +220,7 @@ def evaluate_weights(
             unfinished=unfinished,
             on_batch=observer.on_attack,
             stops=observer.stops,
+            jobs=jobs,
         )
         drop_unfinished(unfinished, evaluation.attacks)
     drop_unfinished(unfinished, ())  # the folder, which the lock was in

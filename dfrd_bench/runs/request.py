@@ -14,15 +14,8 @@ from dfrd_bench.attacks import STANDARD_ATTACKS
 from dfrd_bench.problem import PrecisionChoice
 from dfrd_bench.records.files import read_mapping
 from dfrd_bench.records.probes import ProbeOn
+from dfrd_bench.settings import names as names  # whose values lists of names are
 from dfrd_bench.settings import number, validated
-
-
-def names(text: Any) -> Any:
-    """A comma-separated text, or a list of texts, as its parts, without blanks and repetitions; anything else as it is."""
-    parts = text.split(",") if isinstance(text, str) else text
-    if not isinstance(parts, (list, tuple)) or not all(isinstance(part, str) for part in parts):
-        return text
-    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
 
 
 def _numbers(settings: Any) -> Any:
@@ -67,6 +60,7 @@ class Request:
         probe: of a run: measure the student after every so many epochs, for its history; never when None.
         probe_on: the images that this is done on.
         attacks: names of `dfrd-bench list attacks`.
+        evaluation_jobs: processes that attack batches of test images side by side; no number depends on it.
         results: folder of all results.
         output: of a run that makes a teacher, and of no other: the `.safetensors` file of its weights; its record lies beside it.
     """
@@ -92,6 +86,7 @@ class Request:
     probe: Annotated[int, Field(ge=1)] | None = None
     probe_on: ProbeOn = "synthetic"
     attacks: Annotated[tuple[str, ...], BeforeValidator(names)] = STANDARD_ATTACKS
+    evaluation_jobs: Annotated[int, Field(ge=1)] = 1
     results: Place = "results"
     output: Place | None = None
 
@@ -101,7 +96,8 @@ class Request:
         return {"name": self.dataset or "digits", "data_dir": self.data_dir, "test_images": self.test_images}
 
     def __str__(self) -> str:
-        named = {} if self.student is None else {"student": self.student}
+        asked = {name: getattr(self, name) for name in ("epochs", "student")}
+        named = {name: value for name, value in asked.items() if value is not None}
         words = (f"{name}={value}" for name, value in {**self.settings, **named, "seed": self.seed}.items())
         return " ".join([str(self.method), *words])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import gc
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -115,30 +114,31 @@ def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bo
             check_writable(place.weights)  # outside the folder
         with alone_in(folder) as alone:
             if not is_finished(place, prepared.spec):  # as long as it took to get the folder
-                return _make(prepared, place, alone, attacks, observer, keep_checkpoint, request)
+                return _make(prepared, place, alone, request, observer, keep_checkpoint)
     if request.probe is not None:
         log.warning("%s is there already: a finished run is not probed any more.", folder)
     check_own_images(load_record(folder), prepared.dataset)
     check_trained_on(folder, load_record(folder).dataset.training_digest, prepared.training_digest)
-    record = evaluate_run(folder, attacks=attacks, dataset=prepared.dataset, device=request.device, observer=observer)
+    record = evaluate_run(
+        folder,
+        attacks=attacks,
+        dataset=prepared.dataset,
+        device=request.device,
+        observer=observer,
+        jobs=request.evaluation_jobs,
+    )
     observer.on_record(folder)
     return Finished(folder, record, place.weights, cached=True)
 
 
 @logs_failures(lambda _, place, *__: place.folder)
 def _make(
-    prepared: Prepared,
-    place: Place,
-    alone: Alone,
-    attacks: Sequence[str],
-    observer: Observer,
-    keep_checkpoint: bool,
-    request: Request,
+    prepared: Prepared, place: Place, alone: Alone, request: Request, observer: Observer, keep_checkpoint: bool
 ) -> Finished:
     """Train, evaluate and record, in a folder that nobody else works in."""
     from dfrd_bench.runs.measurement import measure
 
-    folder = place.folder
+    folder, attacks = place.folder, tuple(ATTACKS.select(request.attacks))
     if was_interrupted(folder):
         log.warning("%s: an evaluation was interrupted. What its attacks had found is not looked for again.", folder)
     prepared.dataset.load_tested()  # what is wrong with the images is said now, not after the training
@@ -175,6 +175,7 @@ def _make(
         cautions=cautions,
         unfinished=folder / UNFINISHED_FOLDER,
         observer=observer,
+        jobs=request.evaluation_jobs,
     )
     alone.check()
     check_weights(place.weights, weights_sha256)

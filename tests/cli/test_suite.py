@@ -10,11 +10,12 @@ import pytest
 import tiny
 
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.records.seeds import parse_seeds
 from dfrd_bench.records.store import find_records, load_record
 from dfrd_bench.records.suites import SuiteRun, load_suite, suite_names
 from dfrd_bench.registry import DATASETS
 from dfrd_bench.reporting.published import published_table
-from dfrd_bench.runs.plan import check_suite, parse_seeds, planned
+from dfrd_bench.runs.plan import check_suite, planned
 from dfrd_bench.runs.request import Request
 
 SMALL = "epochs: 1, batch_size: 16, warmup_epochs: 0, synthesis_steps: 2, distillation_steps: 2"
