@@ -39,12 +39,14 @@ Examples:
 @click.option("--no-conversion", is_flag=True, help="Leave a DFKD method as it was (same as --set conversion=false).")
 @click.option("--dry-run", is_flag=True, help="Only say what would be run, and what it would cost on this device.")
 @click.option("--keep-checkpoint", is_flag=True, help="Keep the last checkpoint of the finished run.")
+@click.option("--force", is_flag=True, help="Make it anew where it is finished; the old one stays until that is whole.")
 @options.threads
 @options.quiet
-def run(request: Request, no_conversion: bool, dry_run: bool, keep_checkpoint: bool, quiet: bool) -> None:
+def run(request: Request, no_conversion: bool, dry_run: bool, keep_checkpoint: bool, force: bool, quiet: bool) -> None:
     """Distill a student without data, evaluate it under attack, and record it.
 
-    A run that was stopped goes on where it was; one that is finished is not made again.
+    A run that was stopped goes on where it was; one that is finished is not made again, unless its method's code was changed
+    (docs/records.md, The hash).
     """
     from dfrd_bench.cli.printing import print_outcome
     from dfrd_bench.cli.progress import watching
@@ -60,9 +62,13 @@ def run(request: Request, no_conversion: bool, dry_run: bool, keep_checkpoint: b
         _rehearse(request, quiet)
         return
     with watching(quiet) as observer:
-        finished = fulfil(request, observer, keep_checkpoint=keep_checkpoint)
+        finished = fulfil(request, observer, keep_checkpoint=keep_checkpoint, force=force)
     if finished.cached:
-        click.echo(f"Already run: {finished.folder}")
+        unnamed = " (its record does not say by which code it was made; --force makes it anew)"
+        click.echo(f"Already run: {finished.folder}{unnamed if finished.record.spec.code is None else ''}")
+    if finished.before is not None:
+        same = finished.before.weights_sha256 == finished.record.weights_sha256
+        click.echo(f"Made anew: {'the same student, bit for bit, as' if same else 'another student than'} before.")
     print_outcome(finished.record.evaluation)
     click.echo(f"Recorded in {finished.folder}\nCompare with: dfrd-bench table {request.results} --teacher")
 

@@ -130,7 +130,11 @@ def _show_run(run: Path, as_json: bool) -> None:
 
     if not (run / RECORD_FILE).exists() and (state := standing(run)).spec:
         say(f"{run}\n{state.status}: {state.where}\n" + (f"its last error: {state.error}\n" if state.error else ""))
-        say("The command that began it goes on from there.\n")
+        say(
+            "It was begun by other code than today's: the command that began it begins anew, under another hash.\n"
+            if state.other_code
+            else "The command that began it goes on from there.\n"
+        )
         return
     record = load_record(run)
     if as_json:

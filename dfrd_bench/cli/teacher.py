@@ -61,7 +61,8 @@ def train(request: Request, quiet: bool) -> None:
     with watching(quiet) as observer:
         trained = fulfil(teacher_request(request), observer)
     if trained.cached:
-        click.echo(f"Already trained: {trained.weights}")
+        unnamed = " (its record does not say by which code)" if trained.record.spec.code is None else ""
+        click.echo(f"Already trained: {trained.weights}{unnamed}")
     print_outcome(trained.record.evaluation)
     use = shlex.join(("--teacher", f"checkpoint:{trained.weights}", "--teacher-arch", trained.record.spec.student))
     click.echo(f"Weights in {trained.weights}, recorded in {trained.folder}\nUse them with: {use}")

@@ -12,6 +12,7 @@ from dfrd_bench.runs.leftovers import left_in
 from dfrd_bench.runs.preparation import prepare
 from dfrd_bench.runs.request import Request
 from dfrd_bench.runs.subject import check_own_images, check_trained_on
+from dfrd_bench.runs.twins import recorded_at
 
 
 def recorded(request: Request) -> Path | None:
@@ -25,7 +26,7 @@ def recorded(request: Request) -> Path | None:
         return None
     try:
         prepared = prepare(replace(request, device="cpu"))
-        folder = prepared.spec.folder(Path(request.results))
+        folder = recorded_at(prepared.spec, Path(request.results))
         record = load_record(folder)
         check_own_images(record, prepared.dataset)
         check_trained_on(folder, record.dataset.training_digest, prepared.training_digest)

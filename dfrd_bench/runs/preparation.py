@@ -153,7 +153,8 @@ def precision_of(request: Request, spec: ExperimentSpec, measure: Callable[[], P
     if request.precision != AUTO:
         return request.precision
     for name in get_args(PrecisionName):
-        if spec.model_copy(update={"precision": name}).folder(Path(request.results)).exists():
+        begun = spec.model_copy(update={"precision": name})
+        if any(one.folder(Path(request.results)).exists() for one in (begun, begun.without_code)):
             return cast(PrecisionName, name)
     return measure()
 
@@ -219,6 +220,7 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
         seed=request.seed,
         sees=method_class.sees,
         natural_teacher=natural.record if natural else None,
+        code=METHODS.code_loaded(request.method),
     )
     batch = int(config.model_dump().get("batch_size", 1))
 
