@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import click
 
@@ -37,7 +36,11 @@ Examples:
     options.results,
 )
 @click.option("--no-conversion", is_flag=True, help="Leave a DFKD method as it was (same as --set conversion=false).")
-@click.option("--dry-run", is_flag=True, help="Only say what would be run, and what it would cost on this device.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only say what would be run, and what it would take here and on typical GPUs; nothing is downloaded.",
+)
 @click.option("--keep-checkpoint", is_flag=True, help="Keep the last checkpoint of the finished run.")
 @click.option("--force", is_flag=True, help="Make it anew where it is finished; the old one stays until that is whole.")
 @options.threads
@@ -50,6 +53,7 @@ def run(request: Request, no_conversion: bool, dry_run: bool, keep_checkpoint: b
     """
     from dfrd_bench.cli.printing import print_outcome
     from dfrd_bench.cli.progress import watching
+    from dfrd_bench.cli.rehearsing import rehearse_run
     from dfrd_bench.registry import ATTACKS
     from dfrd_bench.runs.run import fulfil
 
@@ -59,7 +63,7 @@ def run(request: Request, no_conversion: bool, dry_run: bool, keep_checkpoint: b
         request = replace(request, settings={**request.settings, "conversion": False})
     if dry_run:
         ATTACKS.select(request.attacks)
-        _rehearse(request, quiet)
+        rehearse_run(request, quiet)
         return
     with watching(quiet) as observer:
         finished = fulfil(request, observer, keep_checkpoint=keep_checkpoint, force=force)
@@ -71,23 +75,3 @@ def run(request: Request, no_conversion: bool, dry_run: bool, keep_checkpoint: b
         click.echo(f"Made anew: {'the same student, bit for bit, as' if same else 'another student than'} before.")
     print_outcome(finished.record.evaluation)
     click.echo(f"Recorded in {finished.folder}\nCompare with: dfrd-bench table {request.results} --teacher")
-
-
-def _rehearse(request: Request, quiet: bool) -> None:
-    """Print the resolved spec, what it costs here, and where it would be recorded."""
-    from dfrd_bench.cli.progress import watching
-    from dfrd_bench.registry import ATTACKS
-    from dfrd_bench.runs.preflight import check_recordable
-    from dfrd_bench.runs.preparation import prepare
-    from dfrd_bench.runs.rehearsal import describe, rehearse
-
-    with watching(quiet) as observer:
-        prepared = prepare(request, observer)
-        folder = prepared.spec.folder(Path(request.results))
-        check_recordable(prepared, folder, tuple(ATTACKS.select(request.attacks)))
-    click.echo(prepared.spec.model_dump_json(indent=1))
-    with watching(quiet) as observer:
-        cost = rehearse(prepared, observer.on_data)
-    for name, text in describe(prepared, cost).items():
-        click.echo(f"{name + ':':18} {text}")
-    click.echo(f"{'folder:':18} {folder}" + (" (already run)" if (folder / "record.json").exists() else ""))

@@ -61,16 +61,17 @@ def _show_method(method: str, dataset: str | None, preset: str | None, as_json: 
     from dfrd_bench.reporting.hyperparameters import lines
     from dfrd_bench.reporting.tables.comparability import threat_text
     from dfrd_bench.runs.preparation import resolve_config
-    from dfrd_bench.runs.request import Request
+    from dfrd_bench.runs.request import Request, is_cpu
     from dfrd_bench.summaries import first_line
 
     found = METHODS.get(method)
     if as_json:
         click.echo(json.dumps(found.Config.model_json_schema(), indent=1, ensure_ascii=False))
         return
-    name, budget = dataset or ("digits" if preset else None), preset or "default"
-    images = open_dataset(name) if name else None
-    used = resolve_config(Request(method=method, preset=budget), found, images)[0] if images else None
+    name = dataset or ("digits" if preset else None)
+    images = open_dataset(name, on_cpu=is_cpu("auto")) if name else None
+    used = resolve_config(Request(method=method, preset=preset), found, images)[0] if images else None
+    budget = preset or (images.default_preset if images else "default")
     place, reference = console(), found.reference
     table = Table(box=None, pad_edge=False, header_style="bold")
     used_here = [f"used: {name}, {budget}"] if images else []

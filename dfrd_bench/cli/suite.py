@@ -56,7 +56,11 @@ LOCAL = "local"
     help="See `list launchers`; local where --jobs is given. With it, --help shows the launcher's own options too.",
 )
 @click.option("--status", is_flag=True, help="Only say how the runs stand; also while they are made.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be run; nothing is downloaded.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only say what would be run, and what it would take here and on typical GPUs; nothing is downloaded.",
+)
 @options.threads
 @options.quiet
 def suite(
@@ -78,9 +82,11 @@ def suite(
     from pathlib import Path
 
     from dfrd_bench.cli.progress import watching
+    from dfrd_bench.cli.rehearsing import rehearse_suite
     from dfrd_bench.records.suites import load_suite, suite_names
     from dfrd_bench.runs.failures import logged
     from dfrd_bench.runs.plan import asked_of_methods, check_images, check_suite, parse_seeds, planned
+    from dfrd_bench.runs.preparation import with_defaults
 
     if name is None:
         width = max(map(len, suite_names()))
@@ -92,8 +98,7 @@ def suite(
     with logged(Path(request.results), f"suite {name}"):
         check_suite(chosen, request)
     if dry_run:
-        for one in wanted:
-            click.echo(one)
+        rehearse_suite(wanted, quiet)
         return
     if status:
         _say_how_they_stand(wanted)
@@ -101,6 +106,8 @@ def suite(
     from dfrd_bench.cli.launcher_options import chosen_launcher
     from dfrd_bench.cli.launching import means_of
 
+    if launcher not in (None, LOCAL):
+        wanted = [with_defaults(one) for one in wanted]  # the workers' machine may be another
     context = click.get_current_context()
     by = chosen_launcher(context, launcher or LOCAL)
     told = context.get_parameter_source("threads") is not ParameterSource.DEFAULT

@@ -9,7 +9,7 @@ from dfrd_bench.errors import asked_to_stop
 from dfrd_bench.execution.status import standing
 from dfrd_bench.records.store import load_record
 from dfrd_bench.runs.leftovers import left_in
-from dfrd_bench.runs.preparation import prepare
+from dfrd_bench.runs.preparation import prepare, with_defaults
 from dfrd_bench.runs.request import Request
 from dfrd_bench.runs.subject import check_own_images, check_trained_on
 from dfrd_bench.runs.twins import recorded_at
@@ -25,7 +25,7 @@ def recorded(request: Request) -> Path | None:
     if now.stage != "done":
         return None
     try:
-        prepared = prepare(replace(request, device="cpu"))
+        prepared = prepare(replace(with_defaults(request), device="cpu"))
         folder = recorded_at(prepared.spec, Path(request.results))
         record = load_record(folder)
         check_own_images(record, prepared.dataset)
