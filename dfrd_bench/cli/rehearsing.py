@@ -31,6 +31,7 @@ def rehearse_run(request: Request, quiet: bool) -> None:
         guessed_seconds,
         timed_passes,
     )
+    from dfrd_bench.runs.foresight import said_of_defaults, said_of_rounds
     from dfrd_bench.runs.guess import evaluation_operations, sizes_of
     from dfrd_bench.runs.preflight import check_recordable
     from dfrd_bench.runs.preparation import prepare
@@ -59,6 +60,8 @@ def rehearse_run(request: Request, quiet: bool) -> None:
     asked = evaluation_operations(attacks, sizes), calls_of(attacks, sizes)
     there = elsewhere(Work(cost.operations, cost.steps, *asked), prepared.spec.precision)
     _say("on a GPU", f"about {there}, from operations (docs/papers-setting.md, Before a long run)")
+    for note in filter(None, (said_of_defaults(request, prepared), said_of_rounds(request, prepared))):
+        _say("note", note)
     _say("folder", where)
 
 
@@ -120,11 +123,14 @@ def _forecast(request: Request, seconds: float) -> Any:
     from dfrd_bench.registry import ATTACKS
     from dfrd_bench.runs.devices import rate_of
     from dfrd_bench.runs.forecast import forecast
+    from dfrd_bench.runs.foresight import said_of_rounds
     from dfrd_bench.runs.preparation import prepare
     from dfrd_bench.runs.stand_ins import StandIns
 
     try:
         prepared = prepare(request, loading=StandIns(missing_files=True))
+        if said := said_of_rounds(request, prepared):
+            click.echo(f"{request.method}: {said}", err=True)
         rate = rate_of(prepared.problem.device, prepared.spec.precision)
         return forecast(prepared, tuple(ATTACKS.select(request.attacks)), rate, seconds)
     except BaseException as error:  # a plugin may raise anything

@@ -152,13 +152,12 @@ def table(
     found = usable(believed(find_runs(results)))
     runs = found.runs if rows is None else runs_of_suite(found.runs, rows)
     runs = with_shipped_teachers(with_trained_teachers(runs, results)) if teacher else runs
-    needed = ci or style != "csv"  # which has no marks
     tables = build_tables(
         runs,
         attacks=chosen,
         teachers=teacher,
-        evidence=predictions_beside_records(chosen) if needed else None,
-        intervals=ci,
+        evidence=predictions_beside_records(chosen),
+        intervals=ci or style == "csv",
         stages=stages,
         tracks=tracks,
     )

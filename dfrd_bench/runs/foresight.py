@@ -18,6 +18,16 @@ HALF = 0.5  # of the time; a choice that saves less is not named
 QUICK_ATTACKS = ("clean", "fgsm", "pgd20", "cw")
 
 
+def foreseen(request: Request, prepared: Prepared, attacks: Sequence[str]) -> Iterator[str]:
+    """Every line that is to be said before a run begins."""
+    lines = (
+        said_of_defaults(request, prepared),
+        said_of_rounds(request, prepared),
+        said_before(request, prepared, attacks),
+    )
+    yield from filter(None, lines)
+
+
 def said_of_defaults(request: Request, prepared: Prepared) -> str:
     """A line on what was chosen for a CPU because nobody said otherwise; "" where nothing was."""
     dataset, spec = prepared.dataset, prepared.spec
@@ -33,6 +43,29 @@ def said_of_defaults(request: Request, prepared: Prepared) -> str:
     if not is_cpu(request.device) or not chosen:
         return ""
     return f"On a CPU {', '.join(chosen)}: chosen as they are quick. The papers' budget is --preset default."
+
+
+def said_of_rounds(request: Request, prepared: Prepared) -> str:
+    """A line on synthesis steps that were asked for where the preset has several rounds of them; "" where that costs no more."""
+    config, method, dataset = prepared.config, prepared.method_class, prepared.dataset
+    values, asked = config.model_dump(), request.settings
+    rounds, steps = values.get("synthesis_rounds", 1), values.get("synthesis_steps", 0)
+    if rounds == 1 or not {"synthesis_steps", "synthesis_rounds"} & asked.keys():
+        return ""
+    others = {name: value for name, value in asked.items() if name not in ("synthesis_steps", "synthesis_rounds")}
+    usual, _ = resolve_config(replace(request, settings=others), method, dataset)
+    made, before = (one.made().get("synthesis steps", 0) for one in (config, usual))
+    if made <= before or not before:
+        return ""
+    sizes = sizes_of(prepared, 0)
+    rate = rate_of(prepared.problem.device, prepared.spec.precision).training
+    now, then = (duration(training_operations(one, sizes) / rate) for one in (config, usual))
+    fewer = max(1, round(rounds * before / made))
+    return (
+        f"{steps} synthesis steps in each of {rounds} rounds an epoch are {made:,} in all, {made / before:.3g} times the "
+        f"preset's {before:,}: training takes about {now} here instead of {then} (from operations). "
+        f"--set synthesis_rounds={fewer} takes about as many as the preset."
+    )
 
 
 def said_before(request: Request, prepared: Prepared, attacks: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ from dfrd_bench.runs.checkpoint import State
 from dfrd_bench.runs.defaults import usual_defaults
 from dfrd_bench.runs.epochs import train_epochs
 from dfrd_bench.runs.failures import logs_failures
-from dfrd_bench.runs.foresight import said_before, said_of_defaults
+from dfrd_bench.runs.foresight import foreseen
 from dfrd_bench.runs.leftovers import check_weights, finish
 from dfrd_bench.runs.pictures import keep_samples
 from dfrd_bench.runs.place import Place, begun_at, is_finished, place_of
@@ -138,7 +138,7 @@ def fulfil(
         if spec.kind == "student" and (said := said_of_twins([*twins_of(spec, Path(request.results))], spec)):
             log.warning(said)
         if not State(place.folder).read():
-            for said in filter(None, (said_of_defaults(request, prepared), said_before(request, prepared, attacks))):
+            for said in foreseen(request, prepared, attacks):
                 log.warning(said)
         if (made := _made_alone(request, prepared, place, attacks, observer, keep_checkpoint)) is not None:
             return made

@@ -287,3 +287,24 @@ class TestBeforeALongRun:
     def test_a_short_run_says_nothing_and_times_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(foresight, "rate_of", lambda *_: pytest.fail("timed"))
         assert self.said(method="zskt", epochs=1, attacks=("clean",)) == ""
+
+
+class TestRoundsThatMultiply:
+    def said(self, preset: str, **settings: Any) -> str:
+        asked = Request("ferd", preset=preset, settings=settings, device="cpu")
+        return foresight.said_of_rounds(asked, prepare(asked))
+
+    def test_steps_in_every_round_are_counted_and_the_rounds_that_keep_them_are_named(self) -> None:
+        """The digits' preset has two rounds of 20 steps in each of 40 epochs."""
+        line = self.said("default", synthesis_steps=40)
+        assert "40 synthesis steps in each of 2 rounds an epoch are 3,200 in all, 2 times the preset's 1,600" in line
+        assert "--set synthesis_rounds=1 " in line
+
+    @pytest.mark.parametrize(
+        ("preset", "settings"),
+        [("default", {}), ("default", {"synthesis_steps": 10}), ("paper", {"synthesis_steps": 40})],
+    )
+    def test_nothing_is_said_where_it_costs_no_more_or_there_is_one_round(
+        self, preset: str, settings: dict[str, Any]
+    ) -> None:
+        assert self.said(preset, **settings) == ""
