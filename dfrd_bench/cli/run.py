@@ -18,6 +18,7 @@ Examples:
   dfrd-bench run --method ferd --dataset cifar10 --dry-run
   dfrd-bench run --config run.yaml --seed 1
   dfrd-bench run --method ferd --probe 5 --results probed/
+  dfrd-bench run --method ferd --force                          anew, though it is finished
   dfrd-bench run --method ferd --dataset imagefolder:birds --teacher checkpoint:t.pt --teacher-arch wrn-16-2
 """
 

@@ -58,6 +58,7 @@ def _show_method(method: str, dataset: str | None, preset: str | None, as_json: 
 
     from dfrd_bench.cli.printing import console
     from dfrd_bench.datasets.base import open_dataset
+    from dfrd_bench.reporting.codes import short
     from dfrd_bench.reporting.hyperparameters import lines
     from dfrd_bench.reporting.tables.comparability import threat_text
     from dfrd_bench.runs.preparation import resolve_config
@@ -83,7 +84,7 @@ def _show_method(method: str, dataset: str | None, preset: str | None, as_json: 
         table.add_row(escape(line.name), escape(line.default), *value, escape(line.meaning), escape(line.source))
     place.print(f"[bold]{escape(method)}[/bold]  {escape(first_line(found))}")
     place.print(f"{reference.title}\n{reference.venue}, {reference.link}", markup=False)
-    place.print(f"provided by {METHODS.distribution(method)}")
+    place.print(f"provided by {METHODS.distribution(method)}, code {short(METHODS.code(method))}")
     if images and used:
         made = ", ".join(f"{count:,} {what}" for what, count in used.made().items())
         place.print(f"on {name}: {made}" if made else "", markup=False)
