@@ -7,6 +7,7 @@ cut short between the two renamings is finished by the next command that asks fo
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -35,10 +36,10 @@ def settled(folder: Path) -> bool:
         DfrdBenchError: see `put_in_place`.
     """
     new, old = _beside(folder)
-    if (new / RECORD_FILE).exists() and not at_work(new):
+    if os.path.exists(new / RECORD_FILE) and not at_work(new):  # noqa: PTH110  (its path may be too long)
         put_in_place(new, folder)
         return True
-    if old.exists() and (folder / RECORD_FILE).exists():
+    if os.path.exists(old) and (folder / RECORD_FILE).exists():  # noqa: PTH110
         shutil.rmtree(old, ignore_errors=True)
     return False
 

@@ -137,9 +137,6 @@ def fulfil(
     if not is_finished(place, spec):
         if spec.kind == "student" and (said := said_of_twins([*twins_of(spec, Path(request.results))], spec)):
             log.warning(said)
-        if not State(place.folder).read():
-            for said in foreseen(request, prepared, attacks):
-                log.warning(said)
         if (made := _made_alone(request, prepared, place, attacks, observer, keep_checkpoint)) is not None:
             return made
     folder = place.folder
@@ -163,6 +160,9 @@ def _made_alone(
     check_recordable(prepared, place.folder, attacks)
     if prepared.spec.kind != "student":
         check_writable(place.weights)  # outside the folder
+    if not State(place.folder).read():
+        for said in foreseen(request, prepared, attacks):
+            log.warning(said)
     with alone_in(place.folder) as alone:
         if is_finished(place, prepared.spec):
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ class Twin:
 
 def folders_like(usual: Path) -> list[Path]:
     """The folders beside one, or it itself, that are named as it is but for the hash."""
+    if not os.path.isdir(usual.parent):  # noqa: PTH112  (whose path may be too long to be asked about)
+        return []
     start = glob.escape(usual.name[: -len(ANY_HASH)])
     return sorted(path for path in usual.parent.glob(f"{start}{ANY_HASH}") if path.is_dir())
 
@@ -58,7 +61,7 @@ def twins_of(spec: ExperimentSpec, results: Path) -> Iterator[Twin]:
 def recorded_at(spec: ExperimentSpec, results: Path) -> Path:
     """The folder of a student's run: its own, or where that is not finished one of the same settings that names no code."""
     own = spec.folder(results)
-    if (own / RECORD_FILE).exists():
+    if os.path.exists(own / RECORD_FILE):  # noqa: PTH110
         return own
     return next((twin.folder for twin in twins_of(spec, results) if twin.finished and twin.code is None), own)
 
