@@ -13,11 +13,14 @@ from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from dfrd_bench.errors import DfrdBenchError, FailedError, asked_to_stop, in_a_line, unknown_name
+from dfrd_bench.sources import code_digest
 from dfrd_bench.summaries import summary_in_source, summary_of, word_in_source
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 OWN_DISTRIBUTION = "dfrd-bench"
+TRAINING = ("dfrd_bench.methods.", "dfrd_bench.distillation.", "dfrd_bench.attacks.")
+"""Of dfrd-bench's own code, what trains."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,29 @@ class Registry(Generic[T]):
             raise unknown_name(self.kind, head, self._candidates)
         return _distribution(self._candidates[head][0])
 
+    def code(self, name: str) -> str:
+        """The digest of the source of what is registered under a name, as it is on disk now, without loading anything.
+
+        It is of the module and of all that it imports from its own distribution, see `dfrd_bench.sources`; of dfrd-bench's own,
+        of what trains (methods, distillation, attacks).
+
+        Raises:
+            DfrdBenchError: nothing has this name.
+        """
+        head, _ = self.parse(name)
+        if head not in self._candidates:
+            raise unknown_name(self.kind, head, self._candidates)
+        return _code(self._candidates[head][0])
+
+    def code_loaded(self, name: str) -> str:
+        """As `code`, of what `get` gives now: where a file is edited after it was loaded, as it was when this was first asked.
+
+        Raises:
+            DfrdBenchError: see `get`.
+        """
+        head, _ = self.parse(name)
+        return _code_when_asked(self.get(head), self._candidates[head][0])
+
     def entries(self) -> list[Entry]:
         """Every registered name with its origin and one-line summary; loads plugins, and reports what fails to load."""
         rows = []
@@ -157,6 +183,26 @@ def _name_and_version(distribution: Distribution) -> tuple[str, str]:
         return distribution.name or "unnamed", distribution.version or "unknown"
     except Exception:  # of several types, by Python's version
         return "unnamed", "unknown"
+
+
+def _code(point: EntryPoint) -> str:
+    """The digest of an entry point's module, and of what it imports from its distribution."""
+    if _is_own(point):
+        return code_digest(point.module, lambda module: module.startswith(TRAINING))
+    tops = {point.module.partition(".")[0], *_top_levels(point)}
+    return code_digest(point.module, lambda module: module.partition(".")[0] in tops)
+
+
+@lru_cache
+def _code_when_asked(_thing: object, point: EntryPoint) -> str:
+    """The digest when it was first asked for a thing that was loaded; one that is loaded anew is another thing."""
+    return _code(point)
+
+
+def _top_levels(point: EntryPoint) -> list[str]:
+    """The packages that a distribution says it has."""
+    text = point.dist.read_text("top_level.txt") if point.dist else None
+    return (text or "").split()
 
 
 def _load(point: EntryPoint) -> Any:

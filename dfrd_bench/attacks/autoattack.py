@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from dfrd_bench.attacks.campaign import Campaign, OnProgress, Stage, attacking, library_warnings
 from dfrd_bench.attacks.crew import Attacking, Calls, Crew, Here
+from dfrd_bench.attacks.effort import Effort, autoattack_effort
 from dfrd_bench.attacks.memory import fitting_batch
 from dfrd_bench.attacks.pursuit import Pursuit
 from dfrd_bench.attacks.remembering import Remembering
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 EXAMPLE = 32  # images on which a surrogate must agree with its network
 LIKELY_TARGETS = 3  # that `autoattack-fast` tries on every image
 SEARCH = "bfloat16 where there are units for it, confirmed in float32; apgd-t-rest, fab-t, square on likely images"
+STEPS, QUERIES = 100, 5000  # of APGD and FAB, and of Square, as the library's standard version has them
 FEW_IMAGES = 100  # for which a fused graph does not earn what it costs
 
 
@@ -63,6 +65,10 @@ class AutoAttack:
         """These parameters as a record stores them of an evaluation that had these stages: a version is named for what ran."""
         left_out = f" without {TARGETED}" if stages and TARGETED not in stages else ""
         return {**parameters, "version": f"{parameters['version']}{left_out}"}
+
+    def effort(self, num_classes: int) -> Effort:
+        """Of the standard version's stages, see `autoattack_effort`; what Square remembers on small images is not taken off."""
+        return autoattack_effort(min(STANDARD_TARGETS, num_classes - 1), STEPS, QUERIES, fast=self.fast)
 
     def __call__(
         self, model: nn.Module, x: Tensor, y: Tensor, *, threat: ThreatModel, indices: Tensor, seed: int

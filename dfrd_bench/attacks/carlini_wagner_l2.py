@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dfrd_bench.attacks.effort import Effort
 from dfrd_bench.attacks.projected_gradient import margin
 from dfrd_bench.attacks.verdict import require_eval_mode
 from dfrd_bench.problem import ThreatModel
@@ -46,6 +47,10 @@ class CarliniWagnerL2:
             "steps": self.steps,
             "lr": self.lr,
         }
+
+    def effort(self, num_classes: int) -> Effort:
+        """A gradient per step, and a verdict."""
+        return Effort(queries=1, gradients=self.steps)
 
     def __call__(
         self, model: nn.Module, x: Tensor, y: Tensor, *, threat: ThreatModel, indices: Tensor, seed: int

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dfrd_bench.attacks.effort import Effort
 from dfrd_bench.attacks.verdict import require_eval_mode, verdict
 from dfrd_bench.problem import ThreatModel
 
@@ -123,6 +124,10 @@ class ProjectedGradient:
             "random_start": self.random_start,
             **({"starts": self.starts} if self.starts > 1 else {}),
         }
+
+    def effort(self, num_classes: int) -> Effort:
+        """A gradient per step and start, and a verdict per start."""
+        return Effort(queries=self.starts, gradients=self.steps * self.starts)
 
     def __call__(
         self, model: nn.Module, x: Tensor, y: Tensor, *, threat: ThreatModel, indices: Tensor, seed: int

@@ -95,14 +95,15 @@ def _list_runs(results: Path, as_json: bool) -> None:
     for heading in ("run", "status", "where, or average accuracies (%)"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "status")
     for run in found:
-        where = f"{run.where}; {run.error}" if run.error else run.where
+        by = "by other code than today's" if run.other_code else ""
+        where = "; ".join(filter(None, (run.where, run.error, by)))
         style = "" if run.status in ("finished", "at work") else "red"
         table.add_row(*map(escape, (str(run.folder.relative_to(results)), run.status, where)), style=style)
     console().print(table)
     counts = Counter(run.status for run in found)
     click.echo(f"{len(found)} runs below {results}: {', '.join(f'{n} {status}' for status, n in counts.items())}.")
     if counts["stopped"]:
-        click.echo("The command that began a stopped run goes on from there.")
+        click.echo("The command that began a stopped run goes on from there, if its method's code is still the same.")
 
 
 def _list_known(as_json: bool) -> None:

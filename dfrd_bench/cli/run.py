@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import click
 
@@ -21,6 +20,7 @@ Examples:
   dfrd-bench run --method ferd --probe 5 --results probed/
   dfrd-bench run --method ferd --observer jsonl=ferd.jsonl --observer tensorboard=logs
   dfrd-bench run --method ferd --dataset cifar10 --jobs 4          trained by one process, evaluated by four
+  dfrd-bench run --method ferd --force                          anew, though it is finished
   dfrd-bench run --method ferd --dataset imagefolder:birds --teacher checkpoint:t.pt --teacher-arch wrn-16-2
 """
 
@@ -47,8 +47,13 @@ Examples:
     help="Also tell this one what happens, e.g. jsonl or tensorboard=logs (see `list observers`); may be given again.",
 )
 @click.option("--no-conversion", is_flag=True, help="Leave a DFKD method as it was (same as --set conversion=false).")
-@click.option("--dry-run", is_flag=True, help="Only say what would be run, and what it would cost on this device.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only say what would be run, and what it would take here and on typical GPUs; nothing is downloaded.",
+)
 @click.option("--keep-checkpoint", is_flag=True, help="Keep the last checkpoint of the finished run.")
+@click.option("--force", is_flag=True, help="Make it anew where it is finished; the old one stays until that is whole.")
 @options.threads
 @options.quiet
 def run(
@@ -57,15 +62,18 @@ def run(
     no_conversion: bool,
     dry_run: bool,
     keep_checkpoint: bool,
+    force: bool,
     quiet: bool,
 ) -> None:
     """Distill a student without data, evaluate it under attack, and record it.
 
-    A run that was stopped goes on where it was; one that is finished is not made again.
+    A run that was stopped goes on where it was; one that is finished is not made again, unless its method's code was changed
+    (docs/records.md, The hash).
     """
     from dfrd_bench.cli.evaluators import fitted
     from dfrd_bench.cli.printing import print_outcome
     from dfrd_bench.cli.progress import watching
+    from dfrd_bench.cli.rehearsing import rehearse_run
     from dfrd_bench.observers.attached import attached
     from dfrd_bench.registry import ATTACKS, OBSERVERS
     from dfrd_bench.runs.run import fulfil
@@ -78,32 +86,16 @@ def run(
         ATTACKS.select(request.attacks)
         for name in observers:
             OBSERVERS.get(name.partition("=")[0])
-        _rehearse(request, quiet)
+        rehearse_run(request, quiet)
         return
     request = fitted(request)
     with watching(quiet) as own, attached(own, observers) as observer:
-        finished = fulfil(request, observer, keep_checkpoint=keep_checkpoint)
+        finished = fulfil(request, observer, keep_checkpoint=keep_checkpoint, force=force)
     if finished.cached:
-        click.echo(f"Already run: {finished.folder}")
+        unnamed = " (its record does not say by which code it was made; --force makes it anew)"
+        click.echo(f"Already run: {finished.folder}{unnamed if finished.record.spec.code is None else ''}")
+    if finished.before is not None:
+        same = finished.before.weights_sha256 == finished.record.weights_sha256
+        click.echo(f"Made anew: {'the same student, bit for bit, as' if same else 'another student than'} before.")
     print_outcome(finished.record.evaluation)
     click.echo(f"Recorded in {finished.folder}\nCompare with: dfrd-bench table {request.results} --teacher")
-
-
-def _rehearse(request: Request, quiet: bool) -> None:
-    """Print the resolved spec, what it costs here, and where it would be recorded."""
-    from dfrd_bench.cli.progress import watching
-    from dfrd_bench.registry import ATTACKS
-    from dfrd_bench.runs.preflight import check_recordable
-    from dfrd_bench.runs.preparation import prepare
-    from dfrd_bench.runs.rehearsal import describe, rehearse
-
-    with watching(quiet) as observer:
-        prepared = prepare(request, observer)
-        folder = prepared.spec.folder(Path(request.results))
-        check_recordable(prepared, folder, tuple(ATTACKS.select(request.attacks)))
-    click.echo(prepared.spec.model_dump_json(indent=1))
-    with watching(quiet) as observer:
-        cost = rehearse(prepared, observer.on_data)
-    for name, text in describe(prepared, cost).items():
-        click.echo(f"{name + ':':18} {text}")
-    click.echo(f"{'folder:':18} {folder}" + (" (already run)" if (folder / "record.json").exists() else ""))

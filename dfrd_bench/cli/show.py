@@ -58,19 +58,21 @@ def _show_method(method: str, dataset: str | None, preset: str | None, as_json: 
 
     from dfrd_bench.cli.printing import console
     from dfrd_bench.datasets.base import open_dataset
+    from dfrd_bench.reporting.codes import short
     from dfrd_bench.reporting.hyperparameters import lines
     from dfrd_bench.reporting.tables.comparability import threat_text
     from dfrd_bench.runs.preparation import resolve_config
-    from dfrd_bench.runs.request import Request
+    from dfrd_bench.runs.request import Request, is_cpu
     from dfrd_bench.summaries import first_line
 
     found = METHODS.get(method)
     if as_json:
         click.echo(json.dumps(found.Config.model_json_schema(), indent=1, ensure_ascii=False))
         return
-    name, budget = dataset or ("digits" if preset else None), preset or "default"
-    images = open_dataset(name) if name else None
-    used = resolve_config(Request(method=method, preset=budget), found, images)[0] if images else None
+    name = dataset or ("digits" if preset else None)
+    images = open_dataset(name, on_cpu=is_cpu("auto")) if name else None
+    used = resolve_config(Request(method=method, preset=preset), found, images)[0] if images else None
+    budget = preset or (images.default_preset if images else "default")
     place, reference = console(), found.reference
     table = Table(box=None, pad_edge=False, header_style="bold")
     used_here = [f"used: {name}, {budget}"] if images else []
@@ -82,7 +84,7 @@ def _show_method(method: str, dataset: str | None, preset: str | None, as_json: 
         table.add_row(escape(line.name), escape(line.default), *value, escape(line.meaning), escape(line.source))
     place.print(f"[bold]{escape(method)}[/bold]  {escape(first_line(found))}")
     place.print(f"{reference.title}\n{reference.venue}, {reference.link}", markup=False)
-    place.print(f"provided by {METHODS.distribution(method)}")
+    place.print(f"provided by {METHODS.distribution(method)}, code {short(METHODS.code(method))}")
     if images and used:
         made = ", ".join(f"{count:,} {what}" for what, count in used.made().items())
         place.print(f"on {name}: {made}" if made else "", markup=False)
@@ -130,7 +132,11 @@ def _show_run(run: Path, as_json: bool) -> None:
 
     if not (run / RECORD_FILE).exists() and (state := standing(run)).spec:
         say(f"{run}\n{state.status}: {state.where}\n" + (f"its last error: {state.error}\n" if state.error else ""))
-        say("The command that began it goes on from there.\n")
+        say(
+            "It was begun by other code than today's: the command that began it begins anew, under another hash.\n"
+            if state.other_code
+            else "The command that began it goes on from there.\n"
+        )
         return
     record = load_record(run)
     if as_json:

@@ -67,7 +67,11 @@ LOCAL = "local"
     help="See `list launchers`; local where --jobs is given. With it, --help shows the launcher's own options too.",
 )
 @click.option("--status", is_flag=True, help="Only say how the runs stand; also while they are made.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be run; nothing is downloaded.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only say what would be run, and what it would take here and on typical GPUs; nothing is downloaded.",
+)
 @options.threads
 @options.quiet
 def suite(
@@ -91,9 +95,11 @@ def suite(
 
     from dfrd_bench.cli.evaluators import fitted
     from dfrd_bench.cli.progress import watching
+    from dfrd_bench.cli.rehearsing import rehearse_suite
     from dfrd_bench.records.suites import load_suite, suite_names
     from dfrd_bench.runs.failures import logged
-    from dfrd_bench.runs.plan import asked_of_methods, check_images, named
+    from dfrd_bench.runs.plan import asked_of_methods, check_images
+    from dfrd_bench.runs.preparation import with_defaults
 
     if name is None:
         width = max(map(len, suite_names()))
@@ -105,8 +111,7 @@ def suite(
         here = jobs is None and launcher is None
         wanted = _plan(chosen, fitted(request) if here else request, seeds)
     if dry_run:
-        for line in named(wanted):
-            click.echo(line)
+        rehearse_suite(wanted, quiet)
         return
     if status:
         _say_how_they_stand(wanted)
@@ -114,6 +119,8 @@ def suite(
     from dfrd_bench.cli.launcher_options import chosen_launcher
     from dfrd_bench.cli.launching import means_of
 
+    if launcher not in (None, LOCAL):
+        wanted = [with_defaults(one) for one in wanted]  # the workers' machine may be another
     context = click.get_current_context()
     by = chosen_launcher(context, launcher or LOCAL)
     told = context.get_parameter_source("threads") is not ParameterSource.DEFAULT

@@ -170,13 +170,12 @@ def table(
         _put(index(runs, chosen), output)
         sys.exit(1 if found.skipped else 0)
     runs = with_shipped_teachers(with_trained_teachers(runs, results)) if teacher else runs
-    needed = ci or style != "csv"  # which has no marks
     tables = build_tables(
         runs,
         attacks=chosen,
         teachers=teacher,
-        evidence=predictions_beside_records(chosen) if needed else None,
-        intervals=ci,
+        evidence=predictions_beside_records(chosen),
+        intervals=ci or style == "csv",
         stages=stages,
         tracks=tracks,
     )

@@ -40,6 +40,13 @@ SHARED_TRAINING_PRESETS: Mapping[str, Mapping[str, Any]] = {
 }
 """The same for methods that see the training images: the papers' budget, a tenth of 200 epochs, and a hundredth."""
 
+ON_CPU: Mapping[str, str] = {
+    "default_student": "wrn-10-1",
+    "teacher_architecture": "wrn-10-2",
+    "default_preset": "cpu",
+}
+"""Where nothing else is sensible on a CPU: the smallest networks, and a hundredth of the papers' steps."""
+
 TEACHER_PRESET = "teacher"
 TEACHER_RECIPE: Mapping[str, Any] = {
     "epochs": 110,
@@ -70,6 +77,9 @@ class Dataset(ABC):
         threat: the threat model of this dataset's tables.
         default_teacher: name in the teacher registry; None where the user must name one.
         default_student: name in the student registry.
+        default_preset: name of the budget that is taken where none is named.
+        on_cpu: which of `default_teacher`, `default_student`, `default_preset` and `teacher_architecture` are others on a CPU,
+            where the papers' choices would take weeks; by these names.
         default_natural_teacher: name in the teacher registry of the second teacher, of methods that have two; None where the
             user must name one.
         presets: named budgets (hyper-parameters by name) for `--preset`; must hold "default". "paper" is every method's
@@ -80,6 +90,7 @@ class Dataset(ABC):
         teacher_architecture: what `teacher train` trains, a name in the student registry; None: the default student.
         teacher_recipe: hyper-parameters of a teacher's training that differ here from `TEACHER_RECIPE`.
         takes_argument: whether its name may carry one (`imagefolder:PATH`), given to the constructor as `argument`.
+        sizes: how many images the splits have, by name, where that is known without any file.
         takes_data_dir: whether its images lie in files, in a folder given to the constructor as `data_dir` (None: the cache).
         test_images: how many test images are used, as many of each class; None for all (see `open_dataset`).
         progress: told by `load` how far long work is (stage, done, in all); set by whoever shows it.
@@ -87,16 +98,19 @@ class Dataset(ABC):
 
     info: DatasetInfo
     threat: ThreatModel
-    default_teacher: ClassVar[str | None]
-    default_student: ClassVar[str]
+    default_teacher: str | None
+    default_student: str
+    default_preset: str = "default"
+    on_cpu: ClassVar[Mapping[str, str]] = {}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
     training_presets: ClassVar[Mapping[str, Mapping[str, Any]]] = SHARED_TRAINING_PRESETS
     default_natural_teacher: ClassVar[str | None] = None
     teacher_method: ClassVar[str] = "trades"
-    teacher_architecture: ClassVar[str | None] = None
+    teacher_architecture: str | None = None
     teacher_recipe: ClassVar[Mapping[str, Any]] = {}
     takes_argument: ClassVar[bool] = False
     takes_data_dir: ClassVar[bool] = False
+    sizes: ClassVar[Mapping[str, int]] = {}
     test_images: int | None = None
     progress: OnStep = staticmethod(SILENT.on_data)
 
@@ -117,6 +131,24 @@ class Dataset(ABC):
     def num_classes(self) -> int:
         """How many classes; known without any file."""
         return self.info.num_classes
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether nothing has to be downloaded before its images can be read; taken so of a folder that the user names."""
+        return True
+
+    def stand_in(self) -> None:  # noqa: B027  (most have nothing to make up)
+        """Make up what is known from files only, where these are not at hand; for a rehearsal, of which nothing is kept."""
+
+    def count_tested(self) -> int:
+        """How many test images are used.
+
+        Raises:
+            DfrdBenchError: see `load`.
+        """
+        if self.test_images is not None:
+            return self.test_images
+        return self.sizes["test"] if "test" in self.sizes else len(self.load("test"))
 
     @classmethod
     def presets_of(cls, sees: Sees) -> Mapping[str, Mapping[str, Any]]:
@@ -178,6 +210,7 @@ def open_dataset(
     data_dir: str | Path | None = None,
     test_images: int | None = None,
     progress: OnStep = SILENT.on_data,
+    on_cpu: bool = False,
 ) -> Dataset:
     """The dataset of a registered name; its images are read later, by `load`.
 
@@ -186,6 +219,7 @@ def open_dataset(
         data_dir: folder in which its files lie already; None for the cache, into which they are downloaded once.
         test_images: test on so many images only, the first of each class; None for all of them.
         progress: told how far reading and downloading is.
+        on_cpu: whether its defaults are for a CPU.
 
     Raises:
         DfrdBenchError: no such dataset, an argument it does not take, or a number of test images that is not positive or no
@@ -209,4 +243,6 @@ def open_dataset(
             f"a multiple of {classes}, not {test_images}."
         )
     dataset.test_images = test_images
+    for field, value in dataset.on_cpu.items() if on_cpu else ():
+        setattr(dataset, field, value)
     return dataset

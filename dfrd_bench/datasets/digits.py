@@ -53,7 +53,7 @@ class Digits(Dataset):
         "default": TRAINING,
         "quick": {**TRAINING, "epochs": 6},
     }
-    teacher_architecture: ClassVar[str | None] = "wrn-10-2"
+    teacher_architecture = "wrn-10-2"
     teacher_recipe: ClassVar[Mapping[str, Any]] = {
         "epochs": 40,
         "batch_size": 64,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from dfrd_bench.datasets.base import IMAGE_FOLDER, SHARED_PRESETS, Dataset
+from dfrd_bench.datasets.base import IMAGE_FOLDER, ON_CPU, SHARED_PRESETS, Dataset
 from dfrd_bench.datasets.decoding import LARGEST_FILE, decode, look
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.images import LabelledImages
@@ -15,6 +15,8 @@ from dfrd_bench.records.files import expanded, file_name
 from dfrd_bench.records.reading import read_file
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".webp", ".tif", ".tiff"}
+STUDENTS = {12: "wrn-10-1", 24: "wrn-16-2", 48: "resnet-18"}
+"""By the shorter side of an image, up to so many pixels; preactresnet-18 above, as on Tiny-ImageNet."""
 LAYOUT = "PATH/train/CLASS/*.png (or .jpg, …) and PATH/test/CLASS/*"
 
 
@@ -25,6 +27,7 @@ class ImageFolder(Dataset):
     threat = ThreatModel()
     default_teacher = None
     default_student = "resnet-18"
+    on_cpu: ClassVar[Mapping[str, str]] = ON_CPU
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = SHARED_PRESETS
 
     def __init__(self, argument: str) -> None:
@@ -51,6 +54,12 @@ class ImageFolder(Dataset):
         self.info = DatasetInfo(
             name=f"{IMAGE_FOLDER}-{file_name(self.folder.resolve().name)}", shape=shape, class_names=class_names
         )
+        side = min(shape[1:])
+        self.default_student = next((name for most, name in STUDENTS.items() if side <= most), "preactresnet-18")
+
+    def count_tested(self) -> int:
+        """Counted by file."""
+        return self.test_images or sum(map(len, self.files.values()))
 
     def load(self, split: Literal["train", "test"]) -> LabelledImages:
         """The images of a split: by class, and by file name within it; uint8.

@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
-from dfrd_bench.datasets.base import SHARED_PRESETS, Dataset
+from dfrd_bench.datasets.base import ON_CPU, SHARED_PRESETS, Dataset
 from dfrd_bench.datasets.decoding import LARGEST_FILE, decode
-from dfrd_bench.datasets.download import Remote, obtain
+from dfrd_bench.datasets.download import Remote, cache_folder, obtain
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import DatasetInfo, ThreatModel
@@ -44,7 +44,9 @@ class TinyImageNet(Dataset):
     default_teacher = None
     default_student = "preactresnet-18"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = SHARED_PRESETS
-    teacher_architecture: ClassVar[str | None] = "preactresnet-34"  # FERD paper, table 4
+    sizes: ClassVar[Mapping[str, int]] = {"train": 100_000, "test": 10_000}
+    on_cpu: ClassVar[Mapping[str, str]] = ON_CPU
+    teacher_architecture = "preactresnet-34"  # FERD paper, table 4
     teacher_recipe: ClassVar[Mapping[str, Any]] = {"crop_padding": 8}  # an eighth of the side, as for CIFAR's 32
 
     def __init__(self, data_dir: Path | None = None) -> None:
@@ -59,6 +61,16 @@ class TinyImageNet(Dataset):
     def num_classes(self) -> int:
         """200, known without the files."""
         return CLASSES
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether the archive is there; of a folder that the user names that is taken so."""
+        return self.data_dir is not None or (cache_folder() / ARCHIVE.name).is_file()
+
+    def stand_in(self) -> None:
+        """Number the classes."""
+        names = tuple(f"class {number}" for number in range(CLASSES))
+        vars(self)["info"] = DatasetInfo(name=self.task, shape=SHAPE, class_names=names)
 
     @cached_property
     def info(self) -> DatasetInfo:  # type: ignore[override]

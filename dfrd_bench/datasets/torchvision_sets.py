@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
-from dfrd_bench.datasets.base import SHARED_PRESETS, Dataset
+from dfrd_bench.datasets.base import ON_CPU, SHARED_PRESETS, Dataset
 from dfrd_bench.datasets.download import Remote, cache_folder, md5_of, obtain
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.images import LabelledImages
@@ -31,8 +31,9 @@ class _Torchvision(Dataset):
 
     takes_data_dir: ClassVar[bool] = True
     threat = ThreatModel()
-    default_teacher: ClassVar[str | None] = None
+    default_teacher: str | None = None
     default_student = "resnet-18"
+    on_cpu: ClassVar[Mapping[str, str]] = ON_CPU
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = SHARED_PRESETS
 
     def __init__(self, data_dir: Path | None = None) -> None:
@@ -48,8 +49,10 @@ class CIFAR10(_Torchvision):
     """32x32 colour photographs of 10 kinds of things (60,000, downloaded once)."""
 
     info = DatasetInfo(name="cifar10", shape=(3, 32, 32), class_names=tuple(CIFAR10_CLASSES.split()))
+    sizes: ClassVar[Mapping[str, int]] = {"train": 50_000, "test": 10_000}
     default_teacher = "robustbench:Chen2024Data_WRN_34_10"
-    teacher_architecture: ClassVar[str | None] = "wrn-34-10"
+    on_cpu: ClassVar[Mapping[str, str]] = {**ON_CPU, "default_teacher": "robustbench:Addepalli2022Efficient_RN18"}
+    teacher_architecture = "wrn-34-10"
     source: ClassVar[str] = "CIFAR10"
 
     def load(self, split: Literal["train", "test"]) -> LabelledImages:
@@ -66,6 +69,15 @@ class CIFAR10(_Torchvision):
         data = source(self.folder, train=split == "train", download=False)
         images = torch.from_numpy(data.data).permute(0, 3, 1, 2).contiguous()  # [N, H, W, C] -> [N, C, H, W]
         return LabelledImages(images, torch.tensor(data.targets, dtype=torch.int64))
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether its files, or the archive, are there; whether they are right is seen when they are read."""
+        from torchvision import datasets
+
+        source = getattr(datasets, self.source)
+        there = (self.folder / source.base_folder).is_dir() or (self.folder / source.filename).is_file()
+        return self.data_dir is not None or there
 
     def _make_ready(self, source: Any) -> None:
         """Have every file of torchvision's reader in place, with the right content."""
@@ -95,7 +107,16 @@ class SVHN(_Torchvision):
     """32x32 colour photographs of house numbers (73,257 and 26,032 digits, downloaded once)."""
 
     info = DatasetInfo(name="svhn", shape=(3, 32, 32), class_names=tuple("0123456789"), mirrored=False)
+    sizes: ClassVar[Mapping[str, int]] = {"train": 73_257, "test": 26_032}
     teacher_recipe: ClassVar[Mapping[str, Any]] = {"lr": 0.01}  # Rice et al. 2020, for SVHN
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether its files are there."""
+        from torchvision import datasets
+
+        names = [name for _, name, _ in (datasets.SVHN.split_list[split] for split in ("train", "test"))]
+        return self.data_dir is not None or all((self.folder / name).is_file() for name in names)
 
     def load(self, split: Literal["train", "test"]) -> LabelledImages:
         """The images of a split in the order of the original file; uint8. The class of "0" is 0.

@@ -90,7 +90,7 @@ def told_of(job: Job, code: int, said: str) -> Finished | Failed | Waiting:
         return (
             Finished(job, now.folder)
             if now.stage == "done" and now.folder
-            else Failed(job, "It ended without a record.")
+            else Failed(job, f"It ended without a record{f': {now.why}' if now.why else ''}.")
         )
     if TAKEN in said:
         return Waiting(job, "another process")

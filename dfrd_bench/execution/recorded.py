@@ -9,9 +9,10 @@ from dfrd_bench.errors import asked_to_stop
 from dfrd_bench.execution.status import standing
 from dfrd_bench.records.store import load_record
 from dfrd_bench.runs.leftovers import left_in
-from dfrd_bench.runs.preparation import prepare
+from dfrd_bench.runs.preparation import prepare, with_defaults
 from dfrd_bench.runs.request import Request
 from dfrd_bench.runs.subject import check_own_images, check_trained_on
+from dfrd_bench.runs.twins import recorded_at
 
 
 def recorded(request: Request) -> Path | None:
@@ -24,8 +25,8 @@ def recorded(request: Request) -> Path | None:
     if now.stage != "done":
         return None
     try:
-        prepared = prepare(replace(request, device="cpu"))
-        folder = prepared.spec.folder(Path(request.results))
+        prepared = prepare(replace(with_defaults(request), device="cpu"))
+        folder = recorded_at(prepared.spec, Path(request.results))
         record = load_record(folder)
         check_own_images(record, prepared.dataset)
         check_trained_on(folder, record.dataset.training_digest, prepared.training_digest)

@@ -6,7 +6,7 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -43,7 +43,8 @@ class Standing:
         part: of a run that was begun: training or evaluation; "starting" where only its process is there.
         epoch, epochs: trained so far, and in all; None where that is not known.
         left: seconds of training that are left, at the run's own speed; None where that is not known, as in the evaluation.
-        why: it failed, or a run with a record is not done.
+        why: it failed, or a run with a record is not done, or one that is missing was made by other code.
+        code: the digest of the code that made it; None where it does not say.
     """
 
     request: Request
@@ -55,6 +56,7 @@ class Standing:
     epochs: int | None = None
     left: float | None = None
     why: str = ""
+    code: str | None = None
 
 
 def standings(requests: Sequence[Request]) -> list[Standing]:
@@ -65,7 +67,8 @@ def standings(requests: Sequence[Request]) -> list[Standing]:
 def standing(request: Request) -> Standing:
     """How a run stands. No network and no image is loaded, and nothing is written.
 
-    Teachers are told apart by their names: a run with other weights under the same name would be taken for this one.
+    Teachers are told apart by their names: a run with other weights under the same name would be taken for this one. A run by
+    other code of the method than today's is not this one.
     """
     outcome = read_outcome(job_folder(request))
     try:
@@ -75,7 +78,9 @@ def standing(request: Request) -> Standing:
             raise
         return Standing(request, "failed", why=brief(error if isinstance(error, DfrdBenchError) else in_a_line(error)))
     found = [_in_folder(request, identity, folder, outcome) for folder in identity.folders(Path(request.results))]
-    begun = sorted((one for one in found if one is not None), key=lambda one: STAGES.index(one.stage))
+    others = [one for one in found if one is not None and one.code not in (None, identity.spec.code)]
+    mine = [one for one in found if one is not None and one not in others]
+    begun = sorted(mine, key=lambda one: (STAGES.index(one.stage), one.code is None))
     if begun and begun[0].stage in ("done", "running"):
         return begun[0]
     if outcome is not None and outcome.outcome == RUNNING and is_alive(outcome.host, outcome.process, outcome.at):
@@ -85,7 +90,15 @@ def standing(request: Request) -> Standing:
     if outcome is not None and outcome.outcome == FAILED:
         return Standing(request, "failed", where=_where(outcome), why=outcome.why)
     handed = outcome is not None and outcome.outcome == HANDED
-    return Standing(request, "missing", where=outcome.where if outcome and handed else "")
+    return Standing(request, "missing", where=outcome.where if outcome and handed else "", why=_said_of(others))
+
+
+def _said_of(others: Sequence[Standing]) -> str:
+    """Where a run that is missing was made by other code."""
+    if not others:
+        return ""
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    return f"by other code than today's there is {others[0].folder}{more}"
 
 
 def _in_folder(request: Request, identity: Identity, folder: Path, outcome: Outcome | None) -> Standing | None:
@@ -98,14 +111,19 @@ def _in_folder(request: Request, identity: Identity, folder: Path, outcome: Outc
             record = load_record(folder)
         except DfrdBenchError as error:
             return replace(begun, stage="failed", why=brief(error))
-        if not identity.is_of(record.spec):
+        if not identity.has_settings_of(record.spec):
             return None
+        begun = replace(begun, code=record.spec.code)
         lacking = [name for name in request.attacks if name not in record.evaluation.attacks]
         if not lacking:
             return replace(begun, stage="done", where="")
         begun = replace(begun, part="evaluation", why=f"recorded without {', '.join(lacking)}")
     elif state:
-        if not _is_of(identity, state.get("spec")):
+        spec = _spec_in(state)
+        if spec is None or not identity.has_settings_of(spec):
+            return None
+        begun = replace(begun, code=spec.code)
+        if spec.code is None:  # which is not gone on with
             return None
         begun = _trained_so_far(begun, str(state.get("stage", "")), state["spec"].get("config", {}).get("epochs"))
     elif worker is None and not (folder / ERROR_LOG).exists():
@@ -115,11 +133,12 @@ def _in_folder(request: Request, identity: Identity, folder: Path, outcome: Outc
     return begun
 
 
-def _is_of(identity: Identity, spec: Any) -> bool:
+def _spec_in(state: Mapping[str, Any]) -> ExperimentSpec | None:
+    """What the state of a run says that it is; None where that cannot be read."""
     try:
-        return identity.is_of(ExperimentSpec.model_validate(spec))
+        return ExperimentSpec.model_validate(state.get("spec"))
     except ValidationError:
-        return False
+        return None
 
 
 def _trained_so_far(begun: Standing, part: str, epochs: Any) -> Standing:

@@ -75,6 +75,8 @@ class ExperimentSpec(_Data):
         compiled: whether the student was trained as compiled by `torch.compile`, which rounds differently.
         sees: what the method saw of the dataset; left out of the file, and of the hash, where that is nothing.
         natural_teacher: the second teacher of a method that asks for one; left out of the file, and of the hash, of any other.
+        code: digest of the source of the method and of what it imports from its own distribution (`Registry.code`); None, and
+            left out of the file and of the hash, in records older than this field and of a teacher that was not trained here.
     """
 
     kind: Literal["student", "teacher"] = "student"
@@ -91,6 +93,7 @@ class ExperimentSpec(_Data):
     seed: int = Field(ge=0)
     sees: Sees = "nothing"
     natural_teacher: TeacherRecord | None = None
+    code: str | None = None
 
     @model_serializer(mode="wrap")
     def _without_nothing(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -99,12 +102,19 @@ class ExperimentSpec(_Data):
             content.pop("sees", None)
         if self.natural_teacher is None:
             content.pop("natural_teacher", None)
+        if self.code is None:
+            content.pop("code", None)
         return content
 
     @property
     def role(self) -> str:
         """What a table calls it: by its method, or a teacher, however it was trained, "teacher"."""
         return self.method if self.kind == "student" else "teacher"
+
+    @property
+    def without_code(self) -> ExperimentSpec:
+        """The same settings, as records said them before they named their code; in whose hash it is not."""
+        return self.model_copy(update={"code": None})
 
     def digest(self) -> str:
         """Eight hexadecimal digits that change whenever anything but the variant's label does."""
@@ -221,7 +231,7 @@ class Record(_Data):
     Read from an earlier format (`records.versions`), it is as today's code would have written it.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     created: str
     spec: ExperimentSpec
     dataset: DatasetRecord

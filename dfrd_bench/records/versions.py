@@ -14,7 +14,7 @@ from dfrd_bench._version import __version__
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.records.reading import brief
 
-RECORD, CHECKPOINT = 2, 2  # today's
+RECORD, CHECKPOINT = 3, 2  # today's
 UNNUMBERED = 1  # a file that says no version is of the first
 VERSION, WRITER = "schema_version", "written_by"  # the keys of a checkpoint; a record's writer is in its environment
 Step = Callable[[dict[str, Any]], dict[str, Any]]
@@ -29,12 +29,17 @@ def _record_2(content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
+def _record_3(content: dict[str, Any]) -> dict[str, Any]:
+    """A field that came then may be absent: `code`, of the code that an older record was made by nothing is known."""
+    return content
+
+
 def _checkpoint_2(content: dict[str, Any]) -> dict[str, Any]:
     """Values that came while there was no number may be absent: `peak`, `device`, `passes`."""
     return content
 
 
-STEPS: Mapping[str, Mapping[int, Step]] = {"record": {1: _record_2}, "checkpoint": {1: _checkpoint_2}}
+STEPS: Mapping[str, Mapping[int, Step]] = {"record": {1: _record_2, 2: _record_3}, "checkpoint": {1: _checkpoint_2}}
 """By kind and by the version that a step starts from."""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from dfrd_bench.evaluation.best_known import BestKnown, best_known
 from dfrd_bench.records.schema import NO_TEACHER, EnvironmentRecord, Record
 from dfrd_bench.registry import METHODS
+from dfrd_bench.reporting.codes import said_of_code
 from dfrd_bench.reporting.hyperparameters import shown
 from dfrd_bench.reporting.tables.comparability import SUPERSEDED, threat_text
 from dfrd_bench.reporting.tables.layout import display_name
@@ -102,6 +103,8 @@ def _what(record: Record) -> Iterator[tuple[str, str]]:
                 "none" if taught == NO_TEACHER else f"{taught.name} ({taught.architecture}), sha256 {taught.sha256[:8]}"
             )
             yield name, which
+    if said := said_of_code(spec):
+        yield "code", said
     shape = " × ".join(map(str, info.shape))
     yield (
         "tested on",

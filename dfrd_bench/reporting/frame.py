@@ -12,6 +12,7 @@ from dfrd_bench.evaluation.best_known import BestKnown, best_known
 from dfrd_bench.evaluation.contradictions import contradictions, disbelieved
 from dfrd_bench.records.schema import Record
 from dfrd_bench.records.store import find_records
+from dfrd_bench.reporting.codes import short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,18 +20,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 FRAME_COLUMNS = [
     *("dataset", "teacher", "student", "kind", "method", "variant", "sees", "seed", "num_classes"),
-    *("attack", "metric", "value", "low", "high", "run"),
+    *("attack", "metric", "value", "low", "high", "run", "code"),
 ]
 
 
 def load_results(results: str | Path) -> pd.DataFrame:
     """All records below a folder as one long-form frame, a row per run, attack and metric.
 
-    `sees` is what the method saw of the dataset: "nothing", or "training images", the other track of the tables. Values are
-    fractions; nsd is NaN where undefined; `low` and `high` bound the 95% interval. The metric `worst_case`
-    belongs to the attack "all", and so does, of a contested run, `best_known`: what everybody's attacks
-    leave (docs/exchange.md). Records that are invalid, or that what they were made from contradicts, are skipped with a
-    warning in the log.
+    `code` is the digest of the code that made a run (eight digits), empty where its record names none. `sees` is what the
+    method saw of the dataset: "nothing", or "training images", the other track of the tables. Values are fractions; nsd is NaN
+    where undefined; `low` and `high` bound the 95% interval. The metric `worst_case` belongs to the attack "all", and so does, of
+    a contested run, `best_known`: what everybody's attacks leave (docs/exchange.md). Records that are invalid, or that what they
+    were made from contradicts, are skipped with a warning in the log.
 
     Raises:
         DfrdBenchError: the folder does not exist.
@@ -58,6 +59,7 @@ def record_rows(record: Record, run: str, best: BestKnown) -> Iterator[dict[str,
         **{"dataset": spec.dataset, "teacher": spec.teacher.name, "student": spec.student, "kind": spec.kind},
         **{"method": spec.role, "variant": spec.variant, "sees": spec.sees, "seed": spec.seed, "run": run},
         "num_classes": record.dataset.info.num_classes,
+        "code": short(spec.code) if spec.code else "",
     }
     for attack, result in record.evaluation.attacks.items():
         for metric in ("average", "worst_class", "worst_10", "nsd"):

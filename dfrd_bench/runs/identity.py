@@ -12,9 +12,9 @@ from dfrd_bench.records.schema import NO_TEACHER, ExperimentSpec, TeacherRecord
 from dfrd_bench.runs.natural_teacher import natural_teacher_of
 from dfrd_bench.runs.preparation import AUTO, check_training, resolve_config, teacher_of, threat_of
 from dfrd_bench.runs.request import Request
+from dfrd_bench.runs.twins import folders_like
 
-ANY_HASH = "????????"
-LOOSE = ("variant", "precision", "compiled", "teacher", "natural_teacher")  # what is compared in another way
+LOOSE = ("variant", "precision", "compiled", "teacher", "natural_teacher", "code")  # what is compared in another way
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,14 @@ class Identity:
     may_compile: bool
 
     def is_of(self, spec: ExperimentSpec) -> bool:
-        """Whether a spec is of this run, or of one with other weights in teachers of the same name."""
+        """Whether a spec is of this run, or of one with other weights in teachers of the same name.
+
+        Also one that does not say by which code it was made; one by other code is not.
+        """
+        return spec.code in (None, self.spec.code) and self.has_settings_of(spec)
+
+    def has_settings_of(self, spec: ExperimentSpec) -> bool:
+        """As `is_of`, whatever code made it."""
         return (
             _strict(spec) == _strict(self.spec)
             and _teachers(spec) == _teachers(self.spec)
@@ -42,9 +49,7 @@ class Identity:
 
     def folders(self, results: Path) -> list[Path]:
         """Folders there that are named as this run's would be, whatever their hash; what is in them must still be looked at."""
-        usual = self.spec.folder(results)
-        start = usual.name[: -len(ANY_HASH)]
-        return sorted(path for path in usual.parent.glob(f"{start}{ANY_HASH}") if path.is_dir())
+        return folders_like(self.spec.folder(results))
 
 
 def identity_of(request: Request) -> Identity:
@@ -81,6 +86,7 @@ def identity_of(request: Request) -> Identity:
         seed=request.seed,
         sees=method_class.sees,
         natural_teacher=named(natural_teacher_of(request, dataset)) if method_class.needs_natural_teacher else None,
+        code=METHODS.code(request.method),
     )
     names = get_args(PrecisionName) if request.precision == AUTO else (request.precision,)
     return Identity(spec, cast("tuple[PrecisionName, ...]", names), request.compile)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from dfrd_bench.records.reading import read_text
 from dfrd_bench.records.schema import Record
 from dfrd_bench.records.store import RECORD_FILE, UNFINISHED_FOLDER, load_record
 from dfrd_bench.records.tree import find_files
+from dfrd_bench.reporting.codes import is_by_other_code
 from dfrd_bench.runs.checkpoint import HISTORY_FILE, LARGEST, State
 from dfrd_bench.runs.failures import ERROR_LOG
 from dfrd_bench.runs.failures import LARGEST as LARGEST_LOG
@@ -30,6 +31,7 @@ class Standing:
         where: in words: what was measured, or in which stage it is or stopped, or what is wrong with it.
         error: what ended its last attempt, in a line; "" where nothing did, or that is over.
         spec: what it was asked for; empty where it does not say.
+        other_code: whether it names code that its method is not made of any more.
     """
 
     folder: Path
@@ -37,6 +39,7 @@ class Standing:
     where: str
     error: str
     spec: Mapping[str, Any]
+    other_code: bool = False
 
 
 def runs_below(results: Path) -> list[Standing]:
@@ -59,6 +62,13 @@ def runs_below(results: Path) -> list[Standing]:
 
 def standing(folder: Path) -> Standing:
     """How far the run in a folder came."""
+    found = _standing(folder)
+    method, code = found.spec.get("method"), found.spec.get("code")
+    known = isinstance(method, str) and isinstance(code, str)
+    return replace(found, other_code=known and is_by_other_code(str(method), str(code)))
+
+
+def _standing(folder: Path) -> Standing:
     state = State(folder).read()
     said = state.get("spec")
     spec: Mapping[str, Any] = said if isinstance(said, dict) else {}

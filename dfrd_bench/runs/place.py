@@ -14,6 +14,7 @@ from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.records.schema import ExperimentSpec, TeacherRecord
 from dfrd_bench.records.store import RECORD_FILE, TEACHER_SUFFIX, WEIGHTS_FILE, load_record, teacher_folder
 from dfrd_bench.registry import METHODS
+from dfrd_bench.reporting.codes import short
 from dfrd_bench.runs.checkpoint import State
 from dfrd_bench.runs.epochs import CHECKPOINT_FOLDER
 from dfrd_bench.runs.request import Request
@@ -85,7 +86,8 @@ def is_finished(place: Place, spec: ExperimentSpec) -> bool:
     record = load_record(place.folder)
     if record.weights_sha256 != sha256_of(weights):
         raise DfrdBenchError(f"{weights} is not the network that {record_file} describes: {way_out}")
-    if differing := _differing(record.spec, spec):
+    wanted = spec if record.spec.code is not None else spec.without_code  # what it does not say it may well be
+    if differing := _differing(record.spec, wanted):
         raise DfrdBenchError(f"{weights} was trained with other settings ({differing}): {way_out}")
     return True
 
@@ -128,6 +130,7 @@ def _settings(spec: ExperimentSpec) -> dict[str, Any]:
     return {
         **{"dataset": spec.dataset, "arch": spec.student, "seed": spec.seed, "precision": spec.precision},
         **{"method": spec.method, "eps": spec.threat.eps, "step": spec.threat.step, **spec.config},
+        "code": short(spec.code),
     }
 
 

@@ -55,7 +55,8 @@ def check_recordable(prepared: Prepared, folder: Path, attacks: Sequence[str]) -
 
 def measured_size(dataset: Dataset, attacks: Sequence[str]) -> int:
     """About how many bytes predictions, record and small files will have."""
-    images, classes = len(dataset.load_tested()), dataset.info.num_classes
+    images = len(dataset.load_tested()) if dataset.at_hand else dataset.count_tested()
+    classes = dataset.info.num_classes
     return len(attacks) * (4 * images + CELL * classes**2) + SMALL_FILES
 
 

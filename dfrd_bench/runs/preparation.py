@@ -18,11 +18,12 @@ from dfrd_bench.records.seeds import SEEDS
 from dfrd_bench.records.store import TEACHER_SUFFIX
 from dfrd_bench.registry import METHODS
 from dfrd_bench.runs.environment import can_compile, choose_device
-from dfrd_bench.runs.natural_teacher import load_natural_teacher, natural_teacher_of
+from dfrd_bench.runs.loading import Loading, Real
+from dfrd_bench.runs.natural_teacher import natural_teacher_of
 from dfrd_bench.runs.place import new_teacher
 from dfrd_bench.runs.precision import quicker
-from dfrd_bench.runs.request import Request
-from dfrd_bench.runs.training_split import load_training, with_training
+from dfrd_bench.runs.request import Request, is_cpu
+from dfrd_bench.runs.training_split import with_training
 from dfrd_bench.settings import check_names, validated
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class Prepared:
     Attributes:
         problem: what the method is given; a `TrainingProblem` exactly if it sees the training images.
         training_digest: of the training images, where the method sees them.
+        stood_in: what is not the real thing, but has its size (see `stand_ins`): of a run to be rehearsed, and not made.
+        total: training images, where what stands in has fewer.
     """
 
     spec: ExperimentSpec
@@ -48,6 +51,15 @@ class Prepared:
     dataset: Dataset
     problem: Problem
     training_digest: str | None = None
+    stood_in: tuple[str, ...] = ()
+    total: int | None = None
+
+    @property
+    def training_images(self) -> int:
+        """How many of them the method sees; 0 where it sees none."""
+        if not isinstance(self.problem, TrainingProblem):
+            return 0
+        return self.total or len(self.problem.labels)
 
     @property
     def trained_on(self) -> tuple[int, str] | None:
@@ -64,16 +76,34 @@ def resolve_config(request: Request, method_class: type[Method], dataset: Datase
         DfrdBenchError: an unknown preset or hyper-parameter, or a bad value.
     """
     presets = {"paper": {}, **dataset.presets_of(method_class.sees)}
-    if request.preset not in presets:
-        raise unknown_name(f"preset of {dataset.task}", request.preset, presets)
-    budget = budget_of(method_class, dataset.num_classes, presets[request.preset])
+    preset = request.preset or (dataset.default_preset if dataset.default_preset in presets else "default")
+    if preset not in presets:
+        raise unknown_name(f"preset of {dataset.task}", preset, presets)
+    budget = budget_of(method_class, dataset.num_classes, presets[preset])
     values = {**budget, **request.settings}
     if request.epochs is not None:
         values["epochs"] = request.epochs
     name = str(request.method)
     config = validated(method_class.Config, values, name)
     usual = {**method_class.Config.implied(dict(config)), **budget}
-    return config, variant_of(request.preset, config, validated(method_class.Config, usual, name))
+    return config, variant_of(preset, config, validated(method_class.Config, usual, name))
+
+
+def with_defaults(request: Request) -> Request:
+    """The request with what its device decides filled in, so that it means the same run wherever it is made.
+
+    Raises:
+        DfrdBenchError: no such dataset.
+    """
+    data = open_dataset(**request.images)
+    if not data.on_cpu or not is_cpu(request.device):
+        return request
+    return replace(
+        request,
+        teacher=request.teacher or data.default_teacher,
+        student=request.student or data.default_student,
+        preset=request.preset or data.default_preset,
+    )
 
 
 def budget_of(method_class: type[Method], num_classes: int, preset: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,24 +183,28 @@ def precision_of(request: Request, spec: ExperimentSpec, measure: Callable[[], P
     if request.precision != AUTO:
         return request.precision
     for name in get_args(PrecisionName):
-        if spec.model_copy(update={"precision": name}).folder(Path(request.results)).exists():
+        begun = spec.model_copy(update={"precision": name})
+        if any(one.folder(Path(request.results)).exists() for one in (begun, begun.without_code)):
             return cast(PrecisionName, name)
     return measure()
 
 
-def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
+REAL = Real()
+
+
+def prepare(request: Request, observer: Observer = SILENT, loading: Loading = REAL) -> Prepared:
     """Resolve and load everything a run needs.
 
     Args:
         request: what is asked for.
         observer: told about reading and downloading.
+        loading: where teachers and training images come from.
 
     Raises:
         DfrdBenchError: whatever is wrong with the request.
     """
     from dfrd_bench.attacks.folding import freeze_norms
     from dfrd_bench.students.base import build_network
-    from dfrd_bench.teachers.base import load_teacher
     from dfrd_bench.teachers.nobody import nobody
 
     if request.method is None:
@@ -178,6 +212,7 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
     check_training(request)
     method_class: type[Method] = METHODS.get(request.method)
     dataset = open_dataset(**request.images, progress=observer.on_data)
+    loading.open(dataset)
     student_name = request.student or dataset.default_student
     made = request.output and new_teacher(request.output, request.method, student_name, dataset.teacher_method)
     config, variant = resolve_config(request, method_class, dataset)
@@ -189,17 +224,12 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
         student_name, channels=dataset.info.shape[0], num_classes=dataset.info.num_classes, seed=request.seed
     )
     if method_class.has_teacher:
-        teacher = load_teacher(
-            request.teacher or teacher_of(dataset),
-            dataset.info,
-            architecture=request.teacher_arch,
-            device=device,
-            precision=Precision(),  # memory layout only
-        )
+        teacher = loading.teacher(request.teacher or teacher_of(dataset), request, dataset, device)
     else:
         teacher = nobody()
-    natural = load_natural_teacher(request, dataset, teacher, device) if method_class.needs_natural_teacher else None
-    training = load_training(dataset) if method_class.sees == "training images" else None
+    natural = loading.natural(request, dataset, teacher, device) if method_class.needs_natural_teacher else None
+    batch = int(config.model_dump().get("batch_size", 1))
+    training = loading.training(dataset, batch) if method_class.sees == "training images" else None
     compiled = request.compile and can_compile(device)
     if compiled:
         student.compile()  # in place: its parameters keep their names; copies of it are not compiled
@@ -219,8 +249,8 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
         seed=request.seed,
         sees=method_class.sees,
         natural_teacher=natural.record if natural else None,
+        code=METHODS.code_loaded(request.method),
     )
-    batch = int(config.model_dump().get("batch_size", 1))
 
     def measured() -> PrecisionName:
         timed = teacher.model if method_class.has_teacher else copy.deepcopy(student).to(device).eval()
@@ -237,7 +267,10 @@ def prepare(request: Request, observer: Observer = SILENT) -> Prepared:
         precision=precision,
         seed=request.seed,
     )
+    stood_in = loading.stood_in
     if training is None:
-        return Prepared(spec, config, method_class, dataset, problem)
+        return Prepared(spec, config, method_class, dataset, problem, stood_in=stood_in)
     second = freeze_norms(natural.model) if natural else None
-    return Prepared(spec, config, method_class, dataset, with_training(problem, training, second), training.digest())
+    problem, digest = with_training(problem, training, second), training.digest()
+    total = None if dataset.at_hand else dataset.sizes.get("train")
+    return Prepared(spec, config, method_class, dataset, problem, digest, stood_in, total)

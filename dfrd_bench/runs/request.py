@@ -30,6 +30,15 @@ def _numbers(settings: Any) -> Any:
     return {name: number(value) for name, value in settings.items()}
 
 
+def is_cpu(device: str) -> bool:
+    """Whether a device, as users name it, is a CPU here; it need not exist."""
+    if device != "auto":
+        return device == "cpu"
+    import torch
+
+    return not torch.cuda.is_available()
+
+
 def _text(path: Any) -> Any:
     return str(path) if isinstance(path, Path) else path
 
@@ -48,7 +57,7 @@ class Request:
         natural_teacher, natural_teacher_arch: the same of the second teacher, of methods that ask for one; or a weights file, or
             the folder of a finished run.
         student: architecture of what is trained or evaluated, a name of `dfrd-bench list students`.
-        preset: the budget, by name.
+        preset: the budget, by name; None: "default", or on a CPU that of the dataset for one.
         settings: hyper-parameters that shall not be the preset's.
         epochs: the hyper-parameter of this name.
         seed: of every random draw.
@@ -72,7 +81,7 @@ class Request:
     natural_teacher: Place | None = None
     natural_teacher_arch: str | None = None
     student: str | None = None
-    preset: str = "default"
+    preset: str | None = None
     settings: Annotated[Mapping[str, Any], BeforeValidator(_numbers)] = field(default_factory=dict)
     epochs: int | None = None
     seed: int = 0
@@ -93,7 +102,10 @@ class Request:
     @property
     def images(self) -> dict[str, Any]:
         """The arguments of `open_dataset`."""
-        return {"name": self.dataset or "digits", "data_dir": self.data_dir, "test_images": self.test_images}
+        return {
+            **{"name": self.dataset or "digits", "data_dir": self.data_dir, "test_images": self.test_images},
+            "on_cpu": is_cpu(self.device),
+        }
 
     def __str__(self) -> str:
         asked = {name: getattr(self, name) for name in ("epochs", "student")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,10 +17,12 @@ from dfrd_bench.records.files import check_writable, drop_temporaries
 from dfrd_bench.records.schema import ExperimentSpec, Record, TrainingRecord
 from dfrd_bench.records.store import RECORD_FILE, UNFINISHED_FOLDER, load_record, save_record, was_interrupted
 from dfrd_bench.registry import ATTACKS
+from dfrd_bench.runs.anew import known_before, place_anew, put_in_place, settled
 from dfrd_bench.runs.checkpoint import State
 from dfrd_bench.runs.defaults import usual_defaults
 from dfrd_bench.runs.epochs import train_epochs
 from dfrd_bench.runs.failures import logs_failures
+from dfrd_bench.runs.foresight import foreseen
 from dfrd_bench.runs.leftovers import check_weights, finish
 from dfrd_bench.runs.pictures import keep_samples
 from dfrd_bench.runs.place import Place, begun_at, is_finished, place_of
@@ -28,6 +31,7 @@ from dfrd_bench.runs.preparation import Prepared, prepare, teacher_request
 from dfrd_bench.runs.probing import Probe, no_probe, probing
 from dfrd_bench.runs.request import Request, requested
 from dfrd_bench.runs.subject import check_own_images, check_trained_on
+from dfrd_bench.runs.twins import recorded_at, said_of_twins, twins_of
 
 if TYPE_CHECKING:
     from dfrd_bench.method import Method
@@ -44,16 +48,24 @@ class Finished:
         record: what was measured; `record.spec.student` is its architecture.
         weights: the file.
         cached: True when nothing had to be trained because the same spec had been run before.
+        before: of a run that was made anew, the record that it replaced, if that could be read.
     """
 
     folder: Path
     record: Record
     weights: Path
     cached: bool = False
+    before: Record | None = None
 
 
 def run(
-    method: str, dataset: str = "digits", *, observer: Observer = SILENT, keep_checkpoint: bool = False, **request: Any
+    method: str,
+    dataset: str = "digits",
+    *,
+    observer: Observer = SILENT,
+    keep_checkpoint: bool = False,
+    force: bool = False,
+    **request: Any,
 ) -> Finished:
     """Train a student by a method, evaluate it, and record it; the same as `dfrd-bench run`.
 
@@ -62,6 +74,7 @@ def run(
         dataset: name of a dataset.
         observer: told what happens.
         keep_checkpoint: keep the folder `checkpoint/` of a finished run.
+        force: make it anew where it is finished; the old one is replaced once the new one is whole.
         request: the other fields of `Request`: teacher, student, preset, settings, epochs, seed, eps, precision, device,
             attacks, results, data_dir, test_images, …
 
@@ -69,7 +82,7 @@ def run(
         DfrdBenchError: whatever is wrong with the request.
     """
     asked = requested({"method": method, "dataset": dataset, **request}, "run")
-    return fulfil(asked, observer, keep_checkpoint=keep_checkpoint)
+    return fulfil(asked, observer, keep_checkpoint=keep_checkpoint, force=force)
 
 
 def train_teacher(dataset: str = "digits", *, observer: Observer = SILENT, **request: Any) -> Finished:
@@ -90,12 +103,21 @@ def train_teacher(dataset: str = "digits", *, observer: Observer = SILENT, **req
     lambda request, *_, **__: Path(request.output).parent if request.output else Path(request.results), clears=False
 )
 @usual_defaults()
-def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bool = False) -> Finished:
+def fulfil(
+    request: Request, observer: Observer = SILENT, *, keep_checkpoint: bool = False, force: bool = False
+) -> Finished:
     """Make the run that a request asks for: of a student, or with an `output` of a teacher (see `teacher_request`).
 
-    A spec that has been run before is not run again: its record comes back, with any attack it lacks added. A run that was
+    A spec that has been run before is not run again: its record comes back, with any attack it lacks added. So is one of the same
+    settings whose record does not say by which code it was made; not one by other code, which stays as it is. A run that was
     interrupted goes on from its last checkpoint. What was trained is written before anything that can fail: weights, synthetic
     images as numbers, predictions, the record, and then the picture.
+
+    Args:
+        request: what is asked for.
+        observer: told what happens.
+        keep_checkpoint: see `run`.
+        force: of a student, see `run`.
 
     Raises:
         DfrdBenchError: whatever is wrong with the request.
@@ -106,15 +128,18 @@ def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bo
 
     attacks = tuple(ATTACKS.select(request.attacks))
     prepared = prepare(request, observer)
-    place = place_of(request, prepared.spec)
+    spec, place = prepared.spec, place_of(request, prepared.spec)
+    if spec.kind == "student" and not settled(place.folder):
+        if force and is_finished(place, spec):
+            return _replaced(request, prepared, place, attacks, observer, keep_checkpoint)
+        folder = place.folder if force else recorded_at(spec, Path(request.results))
+        place = Place(folder, folder / place.weights.name)
+    if not is_finished(place, spec):
+        if spec.kind == "student" and (said := said_of_twins([*twins_of(spec, Path(request.results))], spec)):
+            log.warning(said)
+        if (made := _made_alone(request, prepared, place, attacks, observer, keep_checkpoint)) is not None:
+            return made
     folder = place.folder
-    if not is_finished(place, prepared.spec):
-        check_recordable(prepared, folder, attacks)
-        if prepared.spec.kind != "student":
-            check_writable(place.weights)  # outside the folder
-        with alone_in(folder) as alone:
-            if not is_finished(place, prepared.spec):  # as long as it took to get the folder
-                return _make(prepared, place, alone, request, observer, keep_checkpoint)
     if request.probe is not None:
         log.warning("%s is there already: a finished run is not probed any more.", folder)
     check_own_images(load_record(folder), prepared.dataset)
@@ -129,6 +154,43 @@ def fulfil(request: Request, observer: Observer = SILENT, *, keep_checkpoint: bo
     )
     observer.on_record(folder)
     return Finished(folder, record, place.weights, cached=True)
+
+
+def _made_alone(
+    request: Request,
+    prepared: Prepared,
+    place: Place,
+    attacks: Sequence[str],
+    observer: Observer,
+    keep_checkpoint: bool,
+) -> Finished | None:
+    """Make a run where nobody else does; None if somebody else has, as long as it took to get the folder."""
+    check_recordable(prepared, place.folder, attacks)
+    if prepared.spec.kind != "student":
+        check_writable(place.weights)  # outside the folder
+    if not State(place.folder).read():
+        for said in foreseen(request, prepared, attacks):
+            log.warning(said)
+    with alone_in(place.folder) as alone:
+        if is_finished(place, prepared.spec):
+            return None
+        return _make(prepared, place, alone, request, observer, keep_checkpoint)
+
+
+def _replaced(
+    request: Request,
+    prepared: Prepared,
+    place: Place,
+    attacks: Sequence[str],
+    observer: Observer,
+    keep_checkpoint: bool,
+) -> Finished:
+    """Make a finished run anew, beside the old one until it is whole."""
+    new, before = place_anew(place), known_before(place.folder)
+    made = _made_alone(request, prepared, new, attacks, observer, keep_checkpoint)
+    record = load_record(new.folder) if made is None else made.record
+    put_in_place(new.folder, place.folder)
+    return Finished(place.folder, record, place.weights, before=before)
 
 
 @logs_failures(lambda _, place, *__: place.folder)

@@ -13,6 +13,7 @@ from dfrd_bench.problem import DatasetInfo, Precision
 from dfrd_bench.records.schema import NO_TEACHER, Record
 from dfrd_bench.records.store import RECORD_FILE, TEACHER_SUFFIX, WEIGHTS_FILE
 from dfrd_bench.registry import METHODS
+from dfrd_bench.reporting.codes import is_by_other_code, short
 from dfrd_bench.runs.request import Request
 
 if TYPE_CHECKING:
@@ -132,6 +133,10 @@ def request_again(record: Record) -> tuple[Request, list[str]]:
     if spec.provider != here:
         unknown.append(
             f"made with {spec.provider}, this is {here}: settings that it did not have take today's defaults."
+        )
+    elif is_by_other_code(spec.method, spec.code):
+        unknown.append(
+            f"made by other code ({short(spec.code)}) than today's: this makes another run, under another hash."
         )
     preset = spec.variant.partition("+")[0]
     natural = spec.natural_teacher

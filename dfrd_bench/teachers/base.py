@@ -43,6 +43,8 @@ class TeacherSource:
         takes_architecture: whether the user says which network it is; otherwise asking for one is refused.
         names: dataset name -> the arguments it knows for that dataset, each with one line for `list teachers --dataset`; quick,
             so without importing PyTorch. None where they cannot be listed.
+        unfetched: (argument after the colon, the task) -> the network with random weights and its architecture's name, where its
+            own would have to be downloaded; None where they are there. None: they always are, or it is an error.
         dataset: the only dataset it has teachers for; "" when that depends on the argument.
     """
 
@@ -52,6 +54,7 @@ class TeacherSource:
     takes_architecture: bool = False
     names: Callable[[str], Mapping[str, str]] | None = None
     dataset: str = ""
+    unfetched: Callable[[str, DatasetInfo], tuple[nn.Module, str] | None] | None = None
 
 
 @dataclass(frozen=True)

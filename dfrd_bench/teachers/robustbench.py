@@ -14,7 +14,7 @@ from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.problem import DatasetInfo
 from dfrd_bench.records.weights import sha256_of
 from dfrd_bench.teachers.base import Loaded, TeacherSource
-from dfrd_bench.teachers.robustbench_files import models_folder, obtain
+from dfrd_bench.teachers.robustbench_files import models_folder, obtain, paths
 from dfrd_bench.teachers.robustbench_import import robustbench as imported
 from dfrd_bench.teachers.robustbench_zoo import DATASETS, ZooModel, find, zoo
 
@@ -46,6 +46,26 @@ def _built(model: ZooModel) -> nn.Module:
     return network
 
 
+def _unfetched(argument: str, info: DatasetInfo) -> tuple[nn.Module, str] | None:
+    """The network as it is built, before weights are read into it, where a file of them is missing."""
+    import torch
+    from torch import nn
+
+    model = find(argument, info.name)
+    if all(path.is_file() for path in paths(model)):
+        return None
+    build = imported(f"model_zoo.{model.dataset}").linf[model.name]["model"]
+    try:
+        with torch.random.fork_rng(devices=[]), redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            network = build()
+    except Exception as error:  # every architecture fails in its own way
+        raise DfrdBenchError(f"RobustBench cannot build {model.name} without its weights: {error}.") from error
+    if not isinstance(network, nn.Module):  # an ensemble
+        raise DfrdBenchError(f"RobustBench cannot build {model.name} without its weights.")
+    return network, model.architecture
+
+
 def _digest(files: Sequence[Path]) -> str:
     """sha256 of the file; of an ensemble, sha256 of its files' digests one after another."""
     digests = [sha256_of(path) for path in files]
@@ -62,4 +82,5 @@ robustbench = TeacherSource(
     load=_load,
     takes_argument=True,
     names=_names,
+    unfetched=_unfetched,
 )

@@ -86,11 +86,12 @@ class TestCommittedRecords:
             assert again.digest() == record.spec.digest()
 
     def test_are_those_that_the_same_request_would_be_recorded_as(self) -> None:
-        """A default run of the present code hashes as the committed one, but for the version that provides it."""
+        """A default run of the present code hashes as the committed one, but for the version that provides it and its code."""
         usual = ("fast", "digits", "default")
         (folder, record), *_ = [(f, r) for f, r in PRESENT if (r.spec.method, r.spec.dataset, r.spec.variant) == usual]
         spec = prepare(Request("fast", seed=record.spec.seed, device="cpu")).spec
-        spec = spec.model_copy(update={"provider": record.spec.provider})
+        assert spec.code is not None
+        spec = spec.model_copy(update={"provider": record.spec.provider, "code": record.spec.code})
         assert spec.folder(Path()).name == folder.name
 
 

@@ -137,7 +137,7 @@ class TestRoundTrip:
 
     def test_the_file_is_plain_json(self, tmp_path: Path) -> None:
         content = json.loads((saved(tmp_path / "run") / "record.json").read_text(encoding="utf-8"))
-        assert content["schema_version"] == 2
+        assert content["schema_version"] == 3
         assert content["dataset"]["info"]["class_names"][2] == "ü"
         assert content["evaluation"]["attacks"]["pgd20"]["confusion"] == [[2, 1, 0], [0, 2, 0], [3, 0, 0]]
 
@@ -259,6 +259,7 @@ class TestDigest:
         "seed": 1,
         "sees": "training images",
         "natural_teacher": TeacherRecord(name="run:default-seed0", architecture="resnet-56", sha256="d" * 64),
+        "code": "e" * 64,
     }
 
     def test_every_field_but_the_variant_is_tried_here(self) -> None:

@@ -54,6 +54,25 @@ def close(tmp_path: Path) -> list[Run]:
     ]
 
 
+def test_csv_carries_marks_and_the_p_value_of_the_difference_from_the_best(close: list[Run]) -> None:
+    """p against a bootstrap of our own, with other draws: A's and B's images that differ, class by class."""
+    frame = pd.read_csv(io.StringIO(render([only(close)], "csv"))).set_index("method")
+    assert frame["pgd20_average_mark"].fillna("").to_dict() == {
+        "a": "tied",
+        "b": "tied",
+        "c": "tied",
+        "d": "second",
+        "e": "",
+    }
+    p = frame["pgd20_average_p"]
+    assert np.isnan(p["a"])
+    assert (p[["d", "e"]] < 0.01).all()
+    rng, gain = np.random.default_rng(7), right_on(120).astype(float) - right_on(123, start=200)
+    parts = [gain[label == LABELS] for label in np.unique(LABELS)]
+    draws = np.mean([[rng.choice(part, len(part)).sum() for part in parts] for _ in range(2000)], axis=1)
+    assert p["b"] == pytest.approx(min(1.0, 2 * min((draws <= 0).mean(), (draws >= 0).mean())), abs=0.06)
+
+
 def test_all_that_the_images_cannot_tell_from_the_best_are_tied_not_only_the_runner_up(close: list[Run]) -> None:
     table = only(close)
     assert table.tested

@@ -16,8 +16,9 @@ from dfrd_bench.problem import TrainingProblem
 from dfrd_bench.records.schema import ExperimentSpec, TeacherRecord
 from dfrd_bench.records.store import find_records, load_record
 from dfrd_bench.records.weights import sha256_of, write_weights
+from dfrd_bench.runs.forecast import describe
 from dfrd_bench.runs.preparation import prepare
-from dfrd_bench.runs.rehearsal import Cost, describe
+from dfrd_bench.runs.rehearsal import Cost
 from dfrd_bench.runs.request import Request
 from dfrd_bench.runs.subject import request_again
 from dfrd_bench.students.base import build_network

@@ -10,6 +10,7 @@ from typing import Any
 from dfrd_bench.datasets.base import IMAGE_FOLDER, own_images
 from dfrd_bench.problem import ThreatModel
 from dfrd_bench.records.schema import NO_TEACHER, ExperimentSpec, Record
+from dfrd_bench.reporting.codes import short
 from dfrd_bench.reporting.tables.flattered import about_flattered
 from dfrd_bench.reporting.tables.layout import NOT_RUN, UNDEFINED, ResultTable, attack_title
 from dfrd_bench.reporting.tables.tracks import ABOUT
@@ -38,6 +39,7 @@ SUPERSEDED = {
 }
 """Why runs of an older provider are no longer what their method gives."""
 OWN_WARNINGS = "Runs of these rows carry warnings of their own"
+OTHER_CODE = "code=…: rows made by different code of the method, or by code that their records do not name."
 SHOWN_SETTINGS = 2
 LONGEST_SETTING = 24
 
@@ -73,6 +75,8 @@ def legend(table: ResultTable, records: Sequence[Record]) -> tuple[str, ...]:
     ]
     about += filter(None, [ABOUT[table.track]])
     about.extend(dict.fromkeys(text for record in records for text in _about_images(record)))
+    if any("code=" in row.settings for row in table.rows):
+        about.append(OTHER_CODE)
     texts = {row.cells[column].text for row in table.rows for column in table.columns}
     uncertain = " ".join({row.uncertainty(column) for row in table.rows for column in table.columns})
     if "±" in uncertain:
@@ -193,6 +197,7 @@ def _flat(spec: ExperimentSpec) -> dict[str, Any]:
     )
     return {
         **content,
+        "code": short(spec.code),
         "teacher": spec.teacher.sha256,
         **({"natural_teacher": spec.natural_teacher.sha256} if spec.natural_teacher else {}),
         "eps": spec.threat.eps,

@@ -98,6 +98,8 @@ class Cell:
         spread: the standard deviation as printed, or "".
         interval: 95% bootstrap interval over test images, to be shown in place of the spread; None where it is not.
         mark: "best" of its column among the students of its group, "tied" with the best, or "second", next after these.
+        p: two-sided, of its difference from the best of its column, over test images (paired bootstrap, not corrected for how
+            many are compared); None for the best itself, and where nothing was tested.
     """
 
     mean: float | None
@@ -106,6 +108,7 @@ class Cell:
     spread: str
     interval: tuple[float, float] | None = None
     mark: Mark | None = None
+    p: float | None = None
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,11 @@ def marked(rows: Sequence[Row], columns: Sequence[Column], tests: Tests) -> tupl
             continue
         for place, mark in _marks(rows, places, column, tests).items():
             cells[place][column] = replace(cells[place][column], mark=mark)
+        if column.attack in tests:
+            best = _best(rows, places, column)
+            for place in places:
+                p = None if place == best else tests[column.attack].difference(best, place, column.metric).p
+                cells[place][column] = replace(cells[place][column], p=p)
     return tuple(replace(row, cells=own) for row, own in zip(rows, cells, strict=True))
 
 
@@ -50,7 +55,7 @@ def _marks(rows: Sequence[Row], places: Sequence[int], column: Column, tests: Te
     if column.attack not in tests:
         names: tuple[Mark, ...] = ("best", "second")
         return {place: names[ranking.index(value)] for place, value in printed.items() if value in ranking[:2]}
-    best = max(places, key=lambda place: _merit(rows[place].cells[column], column))
+    best = _best(rows, places, column)
 
     def ties(place: int) -> bool:
         told_apart = tests[column.attack].difference(best, place, column.metric).direction
@@ -60,6 +65,11 @@ def _marks(rows: Sequence[Row], places: Sequence[int], column: Column, tests: Te
     rest = [value for value in ranking if value in {printed[place] for place in places if place not in top}]
     marks: dict[int, Mark] = dict.fromkeys(top, "tied" if len(top) > 1 else "best")
     return marks | {p: "second" for p in places if p not in top and printed[p] == rest[0]}
+
+
+def _best(rows: Sequence[Row], places: Sequence[int], column: Column) -> int:
+    """The place of the row whose value, as it is and not as printed, is best."""
+    return max(places, key=lambda place: _merit(rows[place].cells[column], column))
 
 
 def _merit(cell: Cell, column: Column) -> float:

@@ -87,7 +87,8 @@ def to_csv(tables: Sequence[ResultTable]) -> str:
     """One row per table row, for programs: fractions at full precision, names as in the records, no captions.
 
     A column `<attack>_<metric>` holds the mean over seeds and `<attack>_<metric>_std` the sample standard deviation,
-    which is empty for a single seed; tables with intervals have `<attack>_<metric>_low` and `_high` too. Accuracies after the
+    which is empty for a single seed; tables with intervals have `<attack>_<metric>_low` and `_high` too, those with marks `_mark`
+    (best, tied or second among the students of a group), those that were tested `_p` (see `Cell`). Accuracies after the
     stages of an attack are `<attack>_after_<stage>`. A number is empty where it is undefined or was not run. `flattered` says
     whether the gradient attacks flatter the row. Beside a paper's table, `source` says which version of the paper printed a
     row. Where a method sees the training images, `sees` says what each row's method does. Where a row is contested, `best_known`
@@ -100,9 +101,12 @@ def to_csv(tables: Sequence[ResultTable]) -> str:
     metrics = [*METRIC_TITLES, *(column.metric for column in found if column.stage)]
     columns = sorted(found, key=lambda c: (attacks.index(c.attack), metrics.index(c.metric)))
     columns += dict.fromkeys(column for table in tables for part in table.below for column in part.columns)
+    ranked = {column for table in tables for column in table.columns}  # stages and what is below have no marks
+    shown = [cell for table in tables for row in table.rows for cell in row.cells.values()]
     endings = ["", "_std"]
-    if any(cell.interval for table in tables for row in table.rows for cell in row.cells.values()):
-        endings += ["_low", "_high"]
+    endings += ["_low", "_high"] if any(cell.interval for cell in shown) else []
+    endings += ["_mark"] if any(cell.mark for cell in shown) else []
+    endings += ["_p"] if any(cell.p is not None for cell in shown) else []
     names = ["dataset", "teacher", "student", "kind", "method", "variant", "settings", "seeds", "flattered"]
     names += ["source"] if any(row.source for table in tables for row in table.rows) else []
     tracks = any(table.track != "data-free" for table in tables)  # a column that older readers do not know
@@ -115,15 +119,23 @@ def to_csv(tables: Sequence[ResultTable]) -> str:
                 values = (*whose, row.kind, row.method, row.variant, row.settings, len(row.seeds), bool(row.flattered))
                 cells: dict[str, Any] = {"sees": row.sees, "best_known": row.best_known}
                 for c, cell in row.cells.items():
-                    numbers = (cell.mean, cell.std, *(cell.interval or (None, None)))
-                    cells |= {c.key + ending: value for ending, value in zip(endings, numbers, strict=False)}
+                    low, high = cell.interval or (None, None)
+                    all_of_it = {
+                        "": cell.mean,
+                        "_std": cell.std,
+                        "_low": low,
+                        "_high": high,
+                        "_mark": cell.mark,
+                        "_p": cell.p,
+                    }
+                    cells |= {c.key + ending: all_of_it[ending] for ending in (endings if c in ranked else endings[:2])}
                 texts = map(cell_of, (*values, row.source))
                 rows.append(dict(zip(names, texts, strict=False)) | cells)  # the source if it has a name
     header = (
         names
         + ["sees"] * tracks
         + ["best_known"] * contested
-        + [column.key + ending for column in columns for ending in endings]
+        + [column.key + ending for column in columns for ending in (endings if column in ranked else endings[:2])]
     )
     frame = pd.DataFrame(rows, columns=header)
     return frame.rename(columns=cell_of).to_csv(index=False)

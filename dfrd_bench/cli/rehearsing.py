@@ -1,0 +1,167 @@
+"""What `--dry-run` prints of a run: its spec, a first estimate at once, then a rehearsal's, and where it would be recorded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.runs.request import Request
+
+UNKNOWN = "????????"
+SUITE_SECONDS = 30.0  # that the rehearsals of a suite may take together, about
+
+
+def rehearse_run(request: Request, quiet: bool) -> None:
+    """Print what a run or a teacher's training is and what it takes; nothing is written or downloaded."""
+    from dfrd_bench.cli.progress import watching
+    from dfrd_bench.registry import ATTACKS
+    from dfrd_bench.runs.devices import rate_of
+    from dfrd_bench.runs.forecast import (
+        Work,
+        calls_of,
+        describe,
+        described,
+        elsewhere,
+        evaluation_of,
+        guessed_seconds,
+        timed_passes,
+    )
+    from dfrd_bench.runs.foresight import said_of_defaults, said_of_rounds
+    from dfrd_bench.runs.guess import evaluation_operations, sizes_of
+    from dfrd_bench.runs.preflight import check_recordable
+    from dfrd_bench.runs.preparation import prepare
+    from dfrd_bench.runs.rehearsal import duration, rehearse, sample_for
+    from dfrd_bench.runs.stand_ins import StandIns
+
+    attacks = tuple(ATTACKS.select(request.attacks))
+    with watching(quiet) as observer:
+        prepared = prepare(request, observer, StandIns())
+        where, known = _place(request, prepared)
+        check_recordable(prepared, known, attacks)
+        sizes = sizes_of(prepared, prepared.dataset.count_tested())
+    click.echo(prepared.spec.model_dump_json(indent=1))
+    rate = rate_of(prepared.problem.device, prepared.spec.precision)
+    training, evaluation = guessed_seconds(prepared, attacks, sizes, rate)
+    _say("first estimate", f"about {duration(training + evaluation)} here, from operations at {rate.source}")
+    with watching(quiet) as observer:
+        passes = timed_passes(prepared, sizes, rate)
+        cost = rehearse(prepared, observer.on_data, sample_for(prepared.config, sizes, rate))
+    for name, text in describe(prepared, cost).items():
+        _say(name, text)
+    attacked = evaluation_of(attacks, sizes, passes)
+    for name, text in described(attacked, sizes.test_images):
+        _say(name, text)
+    _say("in all", f"about {duration(cost.seconds + attacked.total)} here")
+    asked = evaluation_operations(attacks, sizes), calls_of(attacks, sizes)
+    there = elsewhere(Work(cost.operations, cost.steps, *asked), prepared.spec.precision)
+    _say("on a GPU", f"about {there}, from operations (docs/papers-setting.md, Before a long run)")
+    for note in filter(None, (said_of_defaults(request, prepared), said_of_rounds(request, prepared))):
+        _say("note", note)
+    _say("folder", where)
+
+
+def rehearse_suite(wanted: Sequence[Request], quiet: bool) -> None:
+    """Print every run of a suite with what it takes, and all of them together; nothing is written or downloaded.
+
+    Runs that differ in their seed alone are rehearsed once. One that is recorded is named as done and not counted.
+    """
+    from dfrd_bench.cli.progress import watching
+    from dfrd_bench.cli.streams import one_line
+    from dfrd_bench.execution.status import standing
+    from dfrd_bench.runs.forecast import Forecast, elsewhere, together
+    from dfrd_bench.runs.plan import named
+    from dfrd_bench.runs.rehearsal import duration
+
+    rows, names = {_row_of(one): one for one in wanted}, [one_line(name) for name in named(wanted)]
+    found: dict[str, Forecast | str] = {}
+    with watching(quiet) as observer:
+        for number, (row, one) in enumerate(rows.items()):
+            observer.on_data("rehearsing", number, len(rows))
+            found[row] = _forecast(one, SUITE_SECONDS / len(rows))
+        observer.on_data("rehearsing", len(rows), len(rows))
+    width, left, done = max(map(len, names)), [], 0
+    for one, name in zip(wanted, names, strict=True):
+        result = found[_row_of(one)]
+        if isinstance(result, str):
+            said = ""
+        elif standing(one).stage == "done":
+            said, done = "done", done + 1
+        else:
+            left.append(result)
+            how = "timed" if result.rehearsed else "from operations"
+            said = (
+                f"{duration(result.seconds)} here: training {duration(result.training)}, {how}, "
+                f"evaluation {duration(result.evaluation.total)}; {elsewhere(result.work, result.precision)}"
+            )
+        click.echo(f"{name:{width}}  {said}".rstrip())
+    for why in dict.fromkeys(result for result in found.values() if isinstance(result, str)):
+        click.echo(f"Not estimated: {one_line(why)}", err=True)
+    if not left:
+        return
+    seconds, there = together(left)
+    recorded = f", {done} done" if done else ""
+    click.echo(
+        f"{len(left)} of {len(wanted)} runs to make{recorded}: {duration(seconds)} here, one after another; {there}"
+    )
+    for assumed in dict.fromkeys(text for one in left for text in one.evaluation.assumes):
+        click.echo(
+            f"Evaluation is from timed passes, with {assumed}; GPUs are from operations (docs/papers-setting.md)."
+        )
+
+
+def _row_of(request: Request) -> str:
+    return repr(replace(request, seed=0))
+
+
+def _forecast(request: Request, seconds: float) -> Any:
+    """A run's forecast, or why there is none."""
+    from dfrd_bench.errors import asked_to_stop, in_a_line
+    from dfrd_bench.registry import ATTACKS
+    from dfrd_bench.runs.devices import rate_of
+    from dfrd_bench.runs.forecast import forecast
+    from dfrd_bench.runs.foresight import said_of_rounds
+    from dfrd_bench.runs.preparation import prepare
+    from dfrd_bench.runs.stand_ins import StandIns
+
+    try:
+        prepared = prepare(request, loading=StandIns(missing_files=True))
+        if said := said_of_rounds(request, prepared):
+            click.echo(f"{request.method}: {said}", err=True)
+        rate = rate_of(prepared.problem.device, prepared.spec.precision)
+        return forecast(prepared, tuple(ATTACKS.select(request.attacks)), rate, seconds)
+    except BaseException as error:  # a plugin may raise anything
+        if asked_to_stop(error):
+            raise
+        return str(error) if isinstance(error, DfrdBenchError) else in_a_line(error)
+
+
+def _place(request: Request, prepared: object) -> tuple[str, Path]:
+    """Where the run would be recorded, in words and as far as it is known."""
+    from dfrd_bench.runs.place import is_finished, place_of
+    from dfrd_bench.runs.preparation import Prepared
+    from dfrd_bench.runs.twins import recorded_at, said_of_twins, twins_of
+
+    assert isinstance(prepared, Prepared)
+    spec, results = prepared.spec, Path(request.results)
+    place = place_of(request, spec)
+    if spec.kind == "teacher":
+        return f"{place.weights}{' (already trained)' if is_finished(place, spec) else ''}", place.folder
+    if prepared.stood_in:
+        name = place.folder.name[: -len(UNKNOWN)] + UNKNOWN
+        return f"{place.folder.with_name(name)} (its hash depends on what is not here)", place.folder
+    folder = recorded_at(spec, results)
+    if os.path.exists(folder / "record.json"):  # noqa: PTH110  (whose path may be too long to be asked about)
+        code = "" if folder == place.folder else "; its record does not say by which code"
+        return f"{folder} (already run{code})", folder
+    said = said_of_twins([*twins_of(spec, results)], spec)
+    return str(folder) + (f" ({said})" if said else ""), folder
+
+
+def _say(name: str, text: str) -> None:
+    click.echo(f"{name + ':':18} {text}")
