@@ -208,3 +208,22 @@ def test_merging_brings_a_contest_to_the_record_that_is_there(run: Path, standin
         f"{made.name}/predictions.npz",
     ]
     assert [one.verdict for one in merge([copy], tmp_path / "into")] == ["there"]
+
+
+def test_the_report_says_who_contested_a_run_and_what_everybody_leaves(
+    run: Path, standing: list[int], tmp_path: Path
+) -> None:
+    for needed in ("altair", "itables", "vl_convert"):
+        pytest.importorskip(needed, reason="needs the extra [report]")
+    contest_by_hand(run, "A. <b>Nother</b>", {standing[0]})
+    site = tmp_path / "site"
+    done = tiny.command("report", run, "-o", site, "--quiet")
+    assert done.code == 0, done.err
+    (entry,) = (one for one in json.loads((site / "index.json").read_text())["runs"] if one["kind"] == "student")
+    own = load_record(run).evaluation.worst_case
+    assert entry["worst_case"] == pytest.approx(own)
+    assert entry["best_known"] == pytest.approx(own - 1 / tiny.FEW)
+    page = (site / entry["page"]).read_text(encoding="utf-8")
+    assert "contested by A. &lt;b&gt;Nother&lt;/b&gt;" in page
+    assert f"{100 * (own - 1 / tiny.FEW):.2f} %" in page
+    assert "contested §" in (site / "runs.html").read_text(encoding="utf-8")

@@ -88,7 +88,9 @@ def cost(board: Board) -> Table:
         took, value = minutes(row), row.cells[column].mean
         if took and took > 0 and value is not None:
             devices = " and ".join(dict.fromkeys(record.environment.device for record in row.records))
-            rows.append((row.label, devices, round(took, 2), _percent(value)))
+            rows.append(
+                (row.label, devices, float(f"{took:.3g}"), _percent(value))
+            )  # never 0, as the axis is logarithmic
     return _labelled(
         ("name", "device", "x", "y"), rows, lambda _: True, log_x=True, corners=[(float(row[2]), 0.0) for row in rows]
     )

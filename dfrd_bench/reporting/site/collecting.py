@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dfrd_bench.evaluation.best_known import BestKnown, best_known
 from dfrd_bench.records.schema import Record
 from dfrd_bench.reporting.evidence import Run
 from dfrd_bench.reporting.found import SHIPPED
@@ -27,6 +28,7 @@ class SiteRun:
         record: what it says.
         label: what it is called, e.g. "FERD (utae=false), seed 1".
         superseded: why its numbers are no longer what its method gives; "" where they are.
+        known: what everybody's attacks leave of it; None for a record that is shipped with the package.
     """
 
     page: str
@@ -35,6 +37,7 @@ class SiteRun:
     record: Record
     label: str
     superseded: str
+    known: BestKnown | None = None
 
     @property
     def folder(self) -> Path | None:
@@ -65,7 +68,8 @@ def site_runs(runs: Iterable[Run], folders: Sequence[Path]) -> list[SiteRun]:
             page = f"{wanted}-{number}"
         taken.add(page)
         old = SUPERSEDED.get(spec.provider, "") if spec.kind == "student" else ""
-        found.append(SiteRun(page, where, _shown(where, folders), record, run_label(record), old))
+        known = None if where == SHIPPED else best_known(Path(where), record)
+        found.append(SiteRun(page, where, _shown(where, folders), record, run_label(record), old, known))
     return found
 
 

@@ -53,6 +53,8 @@ def _run(run: SiteRun) -> dict[str, Any]:
         **{"variant": spec.variant, "seed": spec.seed, "track": TRACKS[spec.sees], "provider": spec.provider},
         **{"superseded": run.superseded, "warnings": list(record.warnings), "created": record.created},
         "weights_sha256": record.weights_sha256,
+        "worst_case": record.evaluation.worst_case,
+        "best_known": record.evaluation.worst_case if run.known is None else run.known.accuracy,
         "training_seconds": None if record.training is None else record.training.seconds,
         "attacks": {
             name: {

@@ -12,7 +12,7 @@ from dfrd_bench.evaluation.audit import Finding, audit
 from dfrd_bench.records.reading import MIB, read_text
 from dfrd_bench.records.schema import AttackRecord, Record
 from dfrd_bench.records.weights import sha256_of
-from dfrd_bench.reporting.account import FILES, account_of
+from dfrd_bench.reporting.account import FILES, Pairs, account_of
 from dfrd_bench.reporting.audit.recorded import row_of
 from dfrd_bench.reporting.site import chart_data
 from dfrd_bench.reporting.site.boards import STRONGEST
@@ -62,7 +62,7 @@ def run_page(run: SiteRun, again: Again) -> Page:
     single, families = chart_data.curves(history)
     standing, flipped = (0, []) if folder is None else flips(folder, record)
     text, unknown = _request(record, again)
-    what, made, warnings = _account(run)
+    what, made, warnings, contests = _account(run)
     metrics = _metrics(record)
     return Page(
         run.page,
@@ -73,6 +73,7 @@ def run_page(run: SiteRun, again: Again) -> Page:
             "what": what,
             "made": made,
             "warnings": warnings,
+            "contests": contests,
             "flattered": why_flattered([record]),
             "tiles": _tiles(record),
             "metrics": [(_heading(metric), metric == "nsd") for metric in metrics],
@@ -182,15 +183,15 @@ def _charts(
     return found
 
 
-def _account(run: SiteRun) -> tuple[Sequence[tuple[str, str]], Sequence[tuple[str, str]], Sequence[str]]:
-    """What was run, how it was made, and its warnings."""
+def _account(run: SiteRun) -> tuple[Pairs, Pairs, Sequence[str], Pairs]:
+    """What was run, how it was made, its warnings, and who contested it."""
     if run.folder is None:
-        return [("record", run.shown)], [("recorded", run.record.created)], run.record.warnings
+        return (("record", run.shown),), (("recorded", run.record.created),), run.record.warnings, ()
     try:
         account = account_of(run.folder, run.record)
     except DfrdBenchError as error:  # a plugin that cannot be loaded
-        return [("method", str(error))], [("recorded", run.record.created)], run.record.warnings
-    return account.what, account.made, account.warnings
+        return (("method", str(error)),), (("recorded", run.record.created),), run.record.warnings, ()
+    return account.what, account.made, account.warnings, account.contests
 
 
 def _request(record: Record, again: Again) -> tuple[str, Sequence[str]]:
