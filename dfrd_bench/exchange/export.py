@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from dfrd_bench.evaluation.contradictions import believed_record
 from dfrd_bench.exchange.card import model_card
 from dfrd_bench.exchange.robustbench_entry import robustbench_entry, to_fill_in, why_no_entry
 from dfrd_bench.observer import SILENT, OnStep
-from dfrd_bench.records.files import file_name, flush_folder, replace_whole, temporary, unwritable
+from dfrd_bench.records.files import file_name, replace_whole, whole_folder
 from dfrd_bench.records.reading import chunks
 from dfrd_bench.records.schema import Record
 from dfrd_bench.records.store import PREDICTIONS_FILE, RECORD_FILE, WEIGHTS_FILE
@@ -84,22 +82,11 @@ def export(
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise DfrdBenchError(f"{into} is there already: name a new folder.")
     pack = _Pack(folder, record, formats, model_name, authors, additional_data)
-    part = temporary(into)
-    try:
-        part.mkdir(parents=True)
+    with whole_folder(into) as part:
         for number, (step, make) in enumerate(pack.steps()):
             progress(f"exporting {step}", number, len(pack.steps()))
             make(part)
         progress("exporting", 1, 1)
-        if into.exists():
-            into.rmdir()
-        part.rename(into)
-        flush_folder(into.parent)
-    except OSError as error:
-        raise unwritable(into, error) from error
-    finally:
-        with suppress(OSError):
-            shutil.rmtree(part)
     return Exported(into, (CARD_FILE, *pack.files), tuple(pack.notes))
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.problem import ThreatModel
-from dfrd_bench.records.files import file_name, flush_folder, replace_whole, temporary, unwritable
+from dfrd_bench.records.files import file_name, replace_whole, whole_folder
 from dfrd_bench.records.reading import brief, opened, unreadable
 from dfrd_bench.records.schema import EnvironmentRecord, EvaluationRecord, Predictions
 from dfrd_bench.records.store import LARGEST_RECORD, PREDICTIONS_FILE, packed_predictions
@@ -75,19 +73,10 @@ def save_contest(run: Path, contest: ContestRecord, predictions: Predictions) ->
     place = contest.folder(run)
     text = json.dumps(contest.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n"
     ContestRecord.model_validate_json(text)
-    part = temporary(place)
-    try:
-        part.mkdir(parents=True)
-        replace_whole(part / PREDICTIONS_FILE, packed_predictions(predictions))
-        replace_whole(part / CONTEST_FILE, text.encode())
-        if not place.exists():
-            part.rename(place)
-        flush_folder(place.parent)
-    except OSError as error:
-        raise unwritable(place, error) from error
-    finally:
-        with suppress(OSError):
-            shutil.rmtree(part)
+    if not place.exists():
+        with whole_folder(place) as part:
+            replace_whole(part / PREDICTIONS_FILE, packed_predictions(predictions))
+            replace_whole(part / CONTEST_FILE, text.encode())
     return place
 
 

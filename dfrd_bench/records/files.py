@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +68,30 @@ def replace_whole(path: Path, data: bytes | memoryview, keep: Path | None = None
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise unwritable(path, error) from error
+
+
+@contextmanager
+def whole_folder(place: Path) -> Iterator[Path]:
+    """A new folder to fill, which takes its place once that went well: it is there whole or not at all.
+
+    An empty folder that is there is replaced.
+
+    Raises:
+        DfrdBenchError: nothing can be written there, or meanwhile something was.
+    """
+    part = temporary(place)
+    try:
+        part.mkdir(parents=True)
+        yield part
+        with suppress(OSError):
+            place.rmdir()
+        part.rename(place)
+        flush_folder(place.parent)
+    except OSError as error:
+        raise unwritable(place, error) from error
+    finally:
+        with suppress(OSError):
+            shutil.rmtree(part)
 
 
 def temporary(path: Path) -> Path:

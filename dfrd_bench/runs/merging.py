@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +14,7 @@ from dfrd_bench.evaluation.contradictions import contradictions
 from dfrd_bench.evaluation.recomputation import differences
 from dfrd_bench.records.alone import LOCK_FILE
 from dfrd_bench.records.contests import CONTEST_FILE, CONTESTS_FOLDER
-from dfrd_bench.records.files import TEMPORARY, flush_folder, replace_whole, temporary, unwritable
+from dfrd_bench.records.files import TEMPORARY, replace_whole, whole_folder
 from dfrd_bench.records.presence import at_work
 from dfrd_bench.records.reading import chunks
 from dfrd_bench.records.schema import Record
@@ -190,9 +188,7 @@ def copy_whole(folder: Path, place: Path, last: str = RECORD_FILE) -> None:
     Raises:
         DfrdBenchError: a file cannot be read, or nothing can be written there, or meanwhile something was.
     """
-    part = temporary(place)
-    try:
-        part.mkdir(parents=True)
+    with whole_folder(place) as part:
         for path in _files(folder):
             target = part / path.relative_to(folder)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -203,13 +199,6 @@ def copy_whole(folder: Path, place: Path, last: str = RECORD_FILE) -> None:
                 os.fsync(file.fileno())
         if (part / last).read_bytes() != (folder / last).read_bytes():
             raise DfrdBenchError(f"{folder} was changed while it was copied: merge again.")
-        part.rename(place)
-        flush_folder(place.parent)
-    except OSError as error:
-        raise unwritable(place, error) from error
-    finally:
-        with suppress(OSError):
-            shutil.rmtree(part)
 
 
 def _files(folder: Path) -> Iterator[Path]:
