@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,6 +15,10 @@ from torch import Tensor, nn
 
 torch.set_num_threads(1)  # tiny networks gain nothing from more, and lose much where the cores are busy
 os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as of a job in the background, which processes that tests start inherit
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -24,14 +24,26 @@ def suite(folder: Path, text: str = ROWS) -> str:
     return str(path)
 
 
+def status(*words: object) -> tiny.Outcome:
+    """Of a suite of which nothing is recorded."""
+    return tiny.command("suite", *map(str, words), "--status", "--results", "nowhere")
+
+
+def names(told: str) -> list[str]:
+    """What the runs of a status are called."""
+    *each, count = told.splitlines()
+    assert count.startswith(f"{len(each)} runs: 0 done")
+    return [line.partition(" ")[2].strip() for line in each]
+
+
 def lines(*words: object) -> list[str]:
-    outcome = tiny.command("suite", *map(str, words), "--dry-run")
+    outcome = status(*words)
     assert outcome.code == 0, outcome.err
-    return outcome.out.splitlines()
+    return names(outcome.out)
 
 
 def refused(*words: object) -> str:
-    outcome = tiny.command("suite", *map(str, words), "--dry-run")
+    outcome = status(*words)
     assert (outcome.code, outcome.err.count("\n"), outcome.out) == (2, 1, "")
     return outcome.err
 
@@ -129,9 +141,9 @@ def test_two_rows_that_are_one_run_are_refused_however_they_are_written(tmp_path
 
 def test_what_is_set_for_all_is_for_the_rows_that_have_it_and_do_not_say_otherwise(tmp_path: Path) -> None:
     text = "runs:\n- {method: zskt}\n- {method: ferd}\n- {method: ferd, settings: {gamma: 0.5, epochs: 3}}\n"
-    words = (suite(tmp_path, text), "--set", "gamma=2", "--epochs", "7", "--dry-run")
-    outcome = tiny.command("suite", *words)
-    assert outcome.out.splitlines() == [
+    words = (suite(tmp_path, text), "--set", "gamma=2", "--epochs", "7")
+    outcome = status(*words)
+    assert names(outcome.out) == [
         "zskt epochs=7 seed=0",
         "ferd gamma=2 epochs=7 seed=0",
         "ferd gamma=0.5 epochs=3 seed=0",

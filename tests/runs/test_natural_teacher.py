@@ -161,7 +161,7 @@ class TestRefused:
     def test_before_the_first_run_of_a_suite(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for dry in ((), ("--dry-run",)):
             message = self.refused(tmp_path, monkeypatch, "suite", "fair-ard", "--dataset", "svhn", *TEACHER, *dry)
-            assert "a method of this suite has two teachers, and svhn has no natural one" in message
+            assert "mtard has two teachers, and svhn has no natural one" in message
 
     def test_a_run_on_another_dataset_or_with_other_weights(self, tmp_path: Path, few_digits: None) -> None:
         folder = made("natural", tmp_path)
