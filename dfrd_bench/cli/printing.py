@@ -33,6 +33,10 @@ class SafeConsole(Console):
     def file(self, new_file: IO[str]) -> None:
         self._file = new_file
 
+    def on_broken_pipe(self) -> None:
+        """The reader has seen enough: what the rest of the program makes of it, not Rich's exit code 1."""
+        raise BrokenPipeError
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         """As Rich does, with every text cleaned."""
         for segment in super().render(renderable, options):

@@ -105,6 +105,8 @@ def rehearse_suite(wanted: Sequence[Request], quiet: bool) -> None:
     if not left:
         return
     seconds, there = together(left)
+    for note in dict.fromkeys(filter(None, (one.note for one in left))):
+        click.echo(f"{note} GPUs are asked about that too: what a GPU would take by default is another run.")
     recorded = f", {done} done" if done else ""
     click.echo(
         f"{len(left)} of {len(wanted)} runs to make{recorded}: {duration(seconds)} here, one after another; {there}"
@@ -125,7 +127,7 @@ def _forecast(request: Request, seconds: float) -> Any:
     from dfrd_bench.registry import ATTACKS
     from dfrd_bench.runs.devices import rate_of
     from dfrd_bench.runs.forecast import forecast
-    from dfrd_bench.runs.foresight import said_of_rounds
+    from dfrd_bench.runs.foresight import said_of_defaults, said_of_rounds
     from dfrd_bench.runs.preparation import prepare
     from dfrd_bench.runs.stand_ins import StandIns
 
@@ -134,7 +136,8 @@ def _forecast(request: Request, seconds: float) -> Any:
         if said := said_of_rounds(request, prepared):
             click.echo(f"{request.method}: {said}", err=True)
         rate = rate_of(prepared.problem.device, prepared.spec.precision)
-        return forecast(prepared, tuple(ATTACKS.select(request.attacks)), rate, seconds)
+        found = forecast(prepared, tuple(ATTACKS.select(request.attacks)), rate, seconds)
+        return replace(found, note=said_of_defaults(request, prepared))
     except BaseException as error:  # a plugin may raise anything
         if asked_to_stop(error):
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -142,7 +143,10 @@ def _show_run(run: Path, as_json: bool) -> None:
     if as_json:
         say(json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
         return
-    account = account_of(run, record, tuple(contradictions(run, record)))
+    wrong = tuple(contradictions(run, record))
+    for text in wrong:
+        click.echo(f"Not to be believed: {text}", err=True)
+    account = account_of(run, record, wrong)
     place = console(width=120)
     place.print(f"{account.title}\n{run}\n", style="bold", markup=False)
     _print_pairs(account.what)
@@ -157,8 +161,11 @@ def _show_run(run: Path, as_json: bool) -> None:
         place.print()
     _print_pairs(account.files)
     place.print(
-        f"Checked by `dfrd-bench verify {run}`; made again from `dfrd-bench show {run} --as-config`.", markup=False
+        f"To be checked by `dfrd-bench verify {run}`; made again from `dfrd-bench show {run} --as-config`.",
+        markup=False,
     )
+    if wrong:
+        sys.exit(1)
 
 
 def _print_pairs(pairs: Iterable[tuple[str, str]]) -> None:

@@ -19,7 +19,9 @@ def parse_seeds(text: str) -> Sequence[int]:
     seeds: dict[int, None] = {}
     try:
         for part in filter(None, (part.strip() for part in text.split(","))):
-            first, _, last = part.partition("-")
+            first, dash, last = part.partition("-")
+            if dash and not last:
+                raise ValueError(part)
             if int(last or first) >= SEEDS:
                 raise DfrdBenchError(f"A seed must lie in 0 … {SEEDS - 1}, and {last or first} does not.")
             if int(last or first) - int(first) >= MANY:

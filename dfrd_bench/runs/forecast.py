@@ -155,6 +155,7 @@ class Forecast:
         work: for elsewhere.
         rehearsed: whether `training` is from timed steps, else from operations.
         precision: of the training.
+        note: what was chosen because nobody said otherwise, see `foresight.said_of_defaults`.
     """
 
     training: float
@@ -162,6 +163,7 @@ class Forecast:
     work: Work
     rehearsed: bool
     precision: PrecisionName
+    note: str = ""
 
     @property
     def seconds(self) -> float:

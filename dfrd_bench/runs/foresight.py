@@ -42,7 +42,12 @@ def said_of_defaults(request: Request, prepared: Prepared) -> str:
     chosen = [said for field, (asked, said) in open_.items() if asked and field in dataset.on_cpu]
     if not is_cpu(request.device) or not chosen:
         return ""
-    return f"On a CPU {', '.join(chosen)}: chosen as they are quick. The papers' budget is --preset default."
+    slower = (
+        ""
+        if request.preset in (None, "cpu") or "default_preset" not in dataset.on_cpu
+        else " The quickest is --preset cpu."
+    )
+    return f"On a CPU {', '.join(chosen)}: chosen as they are quick.{slower} The papers' budget is --preset default."
 
 
 def said_of_rounds(request: Request, prepared: Prepared) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import math
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, get_args
 
 import torch
@@ -245,7 +247,17 @@ def _explained(name: str, doing: str) -> Iterator[None]:
     except AssertionError:
         raise
     except Exception as error:
-        raise AssertionError(f"{name} fails {doing}: {type(error).__name__}: {error}") from error
+        raise AssertionError(f"{name} fails {doing}: {type(error).__name__}: {error}{_place(error)}") from error
+
+
+def _place(error: BaseException) -> str:
+    """Where the last line of code outside dfrd-bench and PyTorch stands that led to an error; "" where there is none."""
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not {"torch", "dfrd_bench", "pydantic"} & set(Path(frame.filename).parts)
+    ]
+    return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
 
 
 def _require(holds: bool, message: str) -> None:

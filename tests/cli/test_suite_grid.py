@@ -114,6 +114,7 @@ def test_the_suite_in_the_documents_comes_to_what_its_comments_say(tmp_path: Pat
         ("exclude: [{methd: ferd}]", "exclude.0.methd"),
         ("exclude: [{}]", "name something, or every run is excluded"),
         ("seeds: 2-1", "Seeds are numbers like 0,1,2 or a range like 0-2"),
+        ("seeds: 0-", "Seeds are numbers like 0,1,2 or a range like 0-2"),
         ("seeds: [a]", "Seeds are numbers like"),
         ("seeds: true", "seeds"),
         ("datasets: [digitz]", "Unknown dataset 'digitz'. Did you mean 'digits'?"),

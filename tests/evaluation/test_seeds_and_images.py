@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_ind
+from scipy.stats import binomtest, ttest_ind
 
 from dfrd_bench.evaluation.paired import PairedBootstrap
 from dfrd_bench.evaluation.seeds_and_images import SeedsAndImages
@@ -100,3 +100,23 @@ def test_a_metric_that_is_undefined_for_a_seed_is_not_tested() -> None:
     rows = {"A": np.zeros((len(LABELS), 2), dtype=bool), "B": np.ones((len(LABELS), 2), dtype=bool)}
     found = SeedsAndImages(rows, LABELS, resamples=50).between("A", "B", "nsd")
     assert (found.value, found.p) == (None, None)
+
+
+def test_rows_of_one_seed_that_are_far_apart_outlast_the_correction_of_many_comparisons() -> None:
+    """The bootstrap alone says 2/(R + 1) and no less; the sign test of paired images says how little is right."""
+    rng = np.random.default_rng(5)
+    right, wrong = rng.random(len(LABELS)) < 0.9, rng.random(len(LABELS)) < 0.1
+    near = right.copy()
+    near[np.flatnonzero(right)[:9]], near[np.flatnonzero(~right)[:6]] = (
+        False,
+        True,
+    )  # 15 images of 300, nearly half each way
+    rows = {"A": right[:, None], "B": wrong[:, None], "C": near[:, None]}
+    found = SeedsAndImages(rows, LABELS, resamples=200)
+    far, close = found.between("A", "B", "average"), found.between("A", "C", "average")
+    assert found.difference("A", "B", "average").p == pytest.approx(2 / 201)
+    assert far.p is not None
+    assert far.p * 1_000_000 < 0.05
+    assert binomtest(int((right & ~wrong).sum()), int((right ^ wrong).sum())).pvalue * 1_000_000 < 0.05
+    assert close.p == found.difference("A", "C", "average").p  # above what the resamples can tell
+    assert close.p > 2 / 201

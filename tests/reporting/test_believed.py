@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import tiny
 from measured_runs import measured, right_on
 
 from dfrd_bench import load_results
+from dfrd_bench.evaluation.contradictions import _intervals_astray
+from dfrd_bench.evaluation.statistics import bootstrap_intervals
 from dfrd_bench.records.arrays import read_arrays, write_arrays
 from dfrd_bench.records.store import load_record
 from dfrd_bench.reporting.found import believed, find_runs
@@ -164,3 +167,28 @@ def test_a_record_older_than_a_number_is_believed_without_it(pair: tuple[Path, P
     edit(pair[0], lambda record: attack(record).pop("target_entropy"))
     assert load_record(pair[0]).evaluation.attacks["pgd20"].target_entropy is None
     assert believed(find_runs([pair[0]])).skipped == []
+
+
+def intervals_astray(correct: np.ndarray, size: int, intervals: dict[str, Any]) -> list[str]:
+    """What is said of the intervals of an attack under which so many of the images of each class are right."""
+    confusion = np.diag(correct) + np.roll(np.diag(size - correct), 1, axis=1)
+    found = SimpleNamespace(confusion=confusion.tolist(), intervals=intervals)
+    return [*_intervals_astray(SimpleNamespace(evaluation=SimpleNamespace(attacks={"fgsm": found})), ["fgsm"])]  # type: ignore[arg-type]
+
+
+def test_intervals_that_the_bootstrap_gives_are_believed_whatever_the_law_of_the_metric() -> None:
+    """NSD of few images, with classes of which none is right, takes few values and has a long tail."""
+    rng = np.random.default_rng(3)
+    for seed in range(300):
+        correct = np.array([rng.integers(1, 9), rng.integers(0, 9), *rng.integers(0, 2, 3)])
+        given = bootstrap_intervals(correct, np.full(5, 40), seed=seed)
+        assert intervals_astray(correct, 40, given) == []
+
+
+def test_an_interval_of_such_a_metric_that_no_bootstrap_gives_is_not() -> None:
+    correct = np.array([6, 7, 0, 0, 0])
+    given = bootstrap_intervals(correct, np.full(5, 40))
+    assert given["nsd"] is not None
+    low, high = given["nsd"]
+    for wrong in ((low, high + (high - low)), (low - (high - low), high), (low, low), (0.0, 4.0)):
+        assert intervals_astray(correct, 40, {**given, "nsd": wrong}), wrong
