@@ -451,7 +451,9 @@ def test_each_broken_rule_is_named(method: type[Method], message: str) -> None:
     before = global_state()
     with pytest.raises(AssertionError, match=rf"^{method.__name__}\b.*{message}") as caught:
         check_method(method, config={"epochs": 2})
-    assert ("\nFor example: " in str(caught.value)) == (method is not Refuses)  # what it lacks, no line of code gives it
+    assert ("\nFor example: " in str(caught.value)) == (
+        method is not Refuses
+    )  # what it lacks, no line of code gives it
     assert difference(before, global_state()) is None
 
 
