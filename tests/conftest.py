@@ -15,10 +15,9 @@ from torch import Tensor, nn
 
 torch.set_num_threads(1)  # tiny networks gain nothing from more, and lose much where the cores are busy
 os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that tests start
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # as of a job in the background, which processes that tests start inherit
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (getattr(signal, "SIGHUP", None), signal.SIG_DFL)):
+    if number is not None and signal.getsignal(number) is signal.SIG_IGN:  # of a job in the background, or under nohup
+        signal.signal(number, usual)  # as processes that tests start inherit it
 
 
 @pytest.fixture(autouse=True)
