@@ -13,9 +13,8 @@ from typing import IO, Any
 from dfrd_bench.observer import Observer
 from dfrd_bench.observers.base import Logger
 from dfrd_bench.records.files import expanded, unwritable
+from dfrd_bench.records.schema import METRICS
 from dfrd_bench.records.store import EVENTS_FILE, load_record
-
-METRICS = ("average", "worst_class", "worst_10", "nsd")
 
 
 class Lines:

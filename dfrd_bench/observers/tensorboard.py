@@ -12,9 +12,9 @@ from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.observer import Observer
 from dfrd_bench.observers.base import Logger
 from dfrd_bench.records.files import expanded, unwritable
+from dfrd_bench.records.schema import METRICS
 from dfrd_bench.records.store import TENSORBOARD_FOLDER, load_record
 
-METRICS = ("average", "worst_class", "worst_10", "nsd")
 MISSING = (
     "The observer tensorboard needs TensorBoard, which is not installed here: pip install 'dfrd-bench[tensorboard]'."
 )

@@ -139,6 +139,10 @@ class EnvironmentRecord(_Data):
     git_commit: str | None
 
 
+METRICS = ("average", "worst_class", "worst_10", "nsd")
+"""The metrics among an `AttackRecord`'s fields, see `dfrd_bench.evaluation.metrics`."""
+
+
 class AttackRecord(_Data):
     """What one attack did to the network.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.best_known import BestKnown, best_known
 from dfrd_bench.evaluation.contradictions import contradictions, disbelieved
-from dfrd_bench.records.schema import Record
+from dfrd_bench.records.schema import METRICS, Record
 from dfrd_bench.records.store import find_records
 from dfrd_bench.reporting.codes import short
 
@@ -62,7 +62,7 @@ def record_rows(record: Record, run: str, best: BestKnown) -> Iterator[dict[str,
         "code": short(spec.code) if spec.code else "",
     }
     for attack, result in record.evaluation.attacks.items():
-        for metric in ("average", "worst_class", "worst_10", "nsd"):
+        for metric in METRICS:
             value = getattr(result, metric)
             low, high = result.intervals.get(metric) or (None, None)
             yield {**common, "attack": attack, "metric": metric, "value": value, "low": low, "high": high}

@@ -7,13 +7,14 @@ import io
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
+from dfrd_bench.records.schema import METRICS
 from dfrd_bench.reporting.escaping import cell
 from dfrd_bench.reporting.evidence import Run
 
 COLUMNS = (
     *("run", "hash", "kind", "method", "variant", "provider", "sees"),
     *("dataset", "teacher", "student", "eps", "precision", "seed", "parameters", "weights_sha256"),
-    *("epochs", "training_seconds", "test_images", "attack", "average", "worst_class", "worst_10", "nsd"),
+    *("epochs", "training_seconds", "test_images", "attack", *METRICS),
     *("target_entropy", "attack_seconds", "device", "threads", "created", "warnings"),
 )
 

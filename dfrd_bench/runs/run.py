@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import gc
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -126,24 +125,25 @@ def fulfil(
     """
     from dfrd_bench.runs.reevaluation import evaluate_run
 
-    attacks = tuple(ATTACKS.select(request.attacks))
+    attacks = tuple(ATTACKS.select(request.attacks))  # a wrong name is said before anything is loaded
     prepared = prepare(request, observer)
     spec, place = prepared.spec, place_of(request, prepared.spec)
     if spec.kind == "student" and not settled(place.folder):
         if force and is_finished(place, spec):
-            return _replaced(request, prepared, place, attacks, observer, keep_checkpoint)
+            return _replaced(request, prepared, place, observer, keep_checkpoint)
         folder = place.folder if force else recorded_at(spec, Path(request.results))
         place = Place(folder, folder / place.weights.name)
     if not is_finished(place, spec):
         if spec.kind == "student" and (said := said_of_twins([*twins_of(spec, Path(request.results))], spec)):
             log.warning(said)
-        if (made := _made_alone(request, prepared, place, attacks, observer, keep_checkpoint)) is not None:
+        if (made := _made_alone(request, prepared, place, observer, keep_checkpoint)) is not None:
             return made
     folder = place.folder
     if request.probe is not None:
         log.warning("%s is there already: a finished run is not probed any more.", folder)
-    check_own_images(load_record(folder), prepared.dataset)
-    check_trained_on(folder, load_record(folder).dataset.training_digest, prepared.training_digest)
+    there = load_record(folder)
+    check_own_images(there, prepared.dataset)
+    check_trained_on(folder, there.dataset.training_digest, prepared.training_digest)
     record = evaluate_run(
         folder,
         attacks=attacks,
@@ -157,14 +157,10 @@ def fulfil(
 
 
 def _made_alone(
-    request: Request,
-    prepared: Prepared,
-    place: Place,
-    attacks: Sequence[str],
-    observer: Observer,
-    keep_checkpoint: bool,
+    request: Request, prepared: Prepared, place: Place, observer: Observer, keep_checkpoint: bool
 ) -> Finished | None:
     """Make a run where nobody else does; None if somebody else has, as long as it took to get the folder."""
+    attacks = tuple(ATTACKS.select(request.attacks))
     check_recordable(prepared, place.folder, attacks)
     if prepared.spec.kind != "student":
         check_writable(place.weights)  # outside the folder
@@ -178,16 +174,11 @@ def _made_alone(
 
 
 def _replaced(
-    request: Request,
-    prepared: Prepared,
-    place: Place,
-    attacks: Sequence[str],
-    observer: Observer,
-    keep_checkpoint: bool,
+    request: Request, prepared: Prepared, place: Place, observer: Observer, keep_checkpoint: bool
 ) -> Finished:
     """Make a finished run anew, beside the old one until it is whole."""
     new, before = place_anew(place), known_before(place.folder)
-    made = _made_alone(request, prepared, new, attacks, observer, keep_checkpoint)
+    made = _made_alone(request, prepared, new, observer, keep_checkpoint)
     record = load_record(new.folder) if made is None else made.record
     put_in_place(new.folder, place.folder)
     return Finished(place.folder, record, place.weights, before=before)

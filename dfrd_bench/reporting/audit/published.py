@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from dfrd_bench.evaluation.audit import AuditRow, Finding, Kind, Quantity, audit, cell_name
+from dfrd_bench.records.schema import METRICS
 from dfrd_bench.reporting.published import CLASSES, Entry, published
 
-METRICS = ("average", "worst_class", "worst_10", "nsd")
 CLASS_IMAGES = {"cifar10": 1000, "cifar100": 100, "tiny-imagenet": 50}
 RULED = {"ferd:table7": 5}
 """Rows above a rule that only the print has, as the marks show; the text speaks of the four rows below it."""

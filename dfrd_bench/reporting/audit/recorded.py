@@ -10,11 +10,9 @@ from pathlib import Path
 from dfrd_bench.evaluation.audit import AuditRow, Finding, Kind, Quantity, audit, cell_name
 from dfrd_bench.evaluation.contradictions import matrix_astray, metrics_astray, origin_astray, predictions_astray
 from dfrd_bench.records.reading import brief
-from dfrd_bench.records.schema import Record
+from dfrd_bench.records.schema import METRICS, Record
 from dfrd_bench.reporting.evidence import Run
 from dfrd_bench.reporting.tables.layout import Column
-
-METRICS = ("average", "worst_class", "worst_10", "nsd")
 
 
 def audit_runs(runs: Sequence[Run]) -> list[Finding]:

@@ -10,6 +10,7 @@ from dfrd_bench.reporting.evidence import Evidence, Run
 from dfrd_bench.reporting.site.borda import Count, borda
 from dfrd_bench.reporting.site.collecting import SiteRun, slug
 from dfrd_bench.reporting.tables.build import build_tables
+from dfrd_bench.reporting.tables.contested import contested, with_contests
 from dfrd_bench.reporting.tables.layout import Column, Group, ResultTable, Row, attack_title
 from dfrd_bench.reporting.tables.tracks import Track
 
@@ -122,6 +123,7 @@ def headings(table: ResultTable) -> list[tuple[str, int]]:
 def _groups(runs: Sequence[SiteRun], evidence: Evidence, step: Step) -> dict[Key, ResultTable]:
     """A table for each group that has a student."""
     found: dict[Key, ResultTable] = {}
+    known = contested((run.record, run.known) for run in runs if run.known is not None)
     datasets = list(dict.fromkeys(run.record.spec.dataset for run in runs))
     for number, dataset in enumerate(datasets, start=1):
         part: list[Run] = [(run.where, run.record) for run in runs if run.record.spec.dataset == dataset]
@@ -129,7 +131,7 @@ def _groups(runs: Sequence[SiteRun], evidence: Evidence, step: Step) -> dict[Key
             for group in table.groups:
                 if any(row.kind == "student" for row in group.rows):
                     key = (table.dataset, table.teacher, group.student, table.track)
-                    found[key] = _narrowed(table, group)
+                    found[key] = with_contests(_narrowed(table, group), known)
         step("leaderboards", number, len(datasets))
     return found
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dfrd_bench._version import __version__
+from dfrd_bench.records.schema import METRICS
 from dfrd_bench.reporting.site.boards import Board
 from dfrd_bench.reporting.site.collecting import SiteRun
 from dfrd_bench.reporting.tables.tracks import TRACKS
 
 FORMAT = "dfrd-bench report"
 FORMAT_VERSION = 1
-METRICS = ("average", "worst_class", "worst_10", "nsd")
 
 
 def index_of(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
-from dfrd_bench.evaluation.best_known import BestKnown
 from dfrd_bench.records.schema import Record
 from dfrd_bench.reporting.site.boards import Board, minutes
 from dfrd_bench.reporting.site.collecting import SiteRun
 from dfrd_bench.reporting.tables.comparability import SUPERSEDED
+from dfrd_bench.reporting.tables.contested import said_of
 from dfrd_bench.reporting.tables.flattered import why_flattered
 from dfrd_bench.reporting.tables.layout import CONTESTED, TIED, Cell, Column, Row, attack_title
 
@@ -85,7 +84,7 @@ def row_view(
         label=row.label,
         kind=row.kind,
         method=row.method if row.kind == "student" else "",
-        badges=badges(row.records, row.flattered, [run.known for run in own]),
+        badges=badges(row.records, row.flattered, row.best_known),
         runs=tuple((run.record.spec.seed, run.page) for run in own),
         cells=tuple(_cell(row.cells[column], column) for column in columns),
         rank=count.rank if count else None,
@@ -96,7 +95,7 @@ def row_view(
 
 def run_view(run: SiteRun) -> RunView:
     """A run for a list."""
-    attacks, training = run.record.evaluation.attacks, run.record.training
+    attacks, training, known = run.record.evaluation.attacks, run.record.training, run.known
     numbers: list[float | None] = []
     for name in SHORT:
         attack, _, metric = name.partition("_")
@@ -104,7 +103,7 @@ def run_view(run: SiteRun) -> RunView:
     return RunView(
         run,
         run.record.spec.method if run.is_student else "",
-        badges([run.record], why_flattered([run.record]), [run.known]),
+        badges([run.record], why_flattered([run.record]), known.accuracy if known and known.lowered else None),
         tuple(numbers),
         None if training is None else training.seconds / 60,
     )
@@ -119,13 +118,13 @@ def short_headings() -> list[str]:
     return found
 
 
-def badges(records: Sequence[Record], flattered: str, known: Sequence[BestKnown | None] = ()) -> tuple[Badge, ...]:
+def badges(records: Sequence[Record], flattered: str, best_known: float | None) -> tuple[Badge, ...]:
     """What to beware of in some runs of one row.
 
     Args:
         records: theirs.
         flattered: why gradient attacks flatter them; "" where they do not.
-        known: what everybody's attacks leave of each, where there were others.
+        best_known: what everybody's attacks leave of them, a mean over seeds; None where others broke no more.
     """
     found = []
     if not records:
@@ -137,16 +136,10 @@ def badges(records: Sequence[Record], flattered: str, known: Sequence[BestKnown 
         found.append(Badge("old", "superseded", f"By {spec.provider}, {SUPERSEDED[spec.provider]}."))
     if flattered:
         found.append(Badge("flattered", "flattered ‡", f"Gradient attacks flatter this row: {flattered}."))
-    if any(best is not None and best.lowered for best in known):
-        left, alone = (100 * fmean(getattr(best, of) for best in known if best) for of in ("accuracy", "own"))
-        found.append(
-            Badge(
-                "contested",
-                f"contested {CONTESTED}",
-                f"Others attacked the same weights and broke more images: {left:.2f} % survive every attack of the run and of "
-                f"its contests, {alone:.2f} % those of the run alone.",
-            )
-        )
+    if best_known is not None:
+        said = said_of(best_known, records)
+        why = f"Others attacked the same weights and broke more images. Best known robust accuracy (%): {said}."
+        found.append(Badge("contested", f"contested {CONTESTED}", why))
     if own := list(dict.fromkeys(text for record in records for text in record.warnings)):
         word = "warning" if len(own) == 1 else "warnings"
         found.append(Badge("warning", f"{len(own)} {word}", " ".join(own)))

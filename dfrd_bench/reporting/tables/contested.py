@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -18,8 +18,12 @@ Found = Mapping[tuple[str, str], BestKnown]
 
 def contests_of(runs: Sequence[Run]) -> Found:
     """What is known of those of some runs that have contests beside their records; others have no entry."""
-    found = {_key(record): best_known(Path(where), record) for where, record in runs}
-    return {key: best for key, best in found.items() if best.contests or best.doubted}
+    return contested((record, best_known(Path(where), record)) for where, record in runs)
+
+
+def contested(known: Iterable[tuple[Record, BestKnown]]) -> Found:
+    """The same of records of which it is known already what everybody's attacks leave."""
+    return {_key(record): best for record, best in known if best.contests or best.doubted}
 
 
 def with_contests(table: ResultTable, found: Found) -> ResultTable:
@@ -47,16 +51,17 @@ def about_contested(table: ResultTable) -> str:
     }
     if not lines:
         return ""
-    parts = "; ".join(f"{name}: {_said(row)}" for name, row in lines.items())
+    parts = "; ".join(f"{name}: {said_of(row.best_known or 0, row.records)}" for name, row in lines.items())
     return (
         f"{CONTESTED} Contested: others attacked the same weights and broke more images. Best known robust accuracy, the share "
         f"(%) that survives every attack of the run and of its contests: {parts}."
     )
 
 
-def _said(row: Row) -> str:
-    own = fmean(record.evaluation.worst_case for record in row.records)
-    return f"{100 * (row.best_known or 0):.2f} (of the run alone {100 * own:.2f})"
+def said_of(best: float, records: Sequence[Record]) -> str:
+    """Best known robust accuracy (%), and beside it that of the runs alone, means over some records."""
+    own = fmean(record.evaluation.worst_case for record in records)
+    return f"{100 * best:.2f} (of the run alone {100 * own:.2f})"
 
 
 def _marked(row: Row, found: Found) -> Row:

@@ -173,9 +173,6 @@
     main.querySelectorAll("[data-intervals]").forEach((box) => box.addEventListener("change", () => {
       box.closest("section").querySelectorAll("table").forEach((table) => table.classList.toggle("with-intervals", box.checked));
     }));
-    main.querySelectorAll("[data-compare-with]").forEach((link) => {
-      link.href += `${link.getAttribute("href").includes("#") ? "" : "#"}?a=${encodeURIComponent(link.dataset.compareWith)}`;
-    });
     if (main.querySelector("[data-compare]")) compare(main.dataset.page ? "#/compare" : "#");
   };
 
