@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.execution.protocol import Failed, Job, Lost, Means, Notice
-from dfrd_bench.execution.ray import launcher
+from dfrd_bench.execution.ray import cluster, launcher
 from dfrd_bench.execution.ray.flight import Flight
 from dfrd_bench.execution.ray.messages import File, Log, Message, Place, Whole
 from dfrd_bench.execution.ray.outgoing import Outgoing, files_of
@@ -126,6 +127,28 @@ def test_of_a_run_that_was_there_before_a_new_record_says_which_it_is(tmp_path: 
     (run / "record.json").write_text('{"more": 1}')
     os.utime(run / "record.json", (1, 1))
     assert heard(outgoing.place()) == [Place("digits/zskt")]
+
+
+@pytest.mark.parametrize(
+    ("complaint", "line"),
+    [
+        (
+            "Unauthenticated: RPC error: InvalidAuthToken: missing",
+            "^The Ray cluster at .* it wants a token: set RAY_AUTH_",
+        ),
+        ("something else", "^There is no Ray cluster at .*: ConnectionError: no such cluster$"),
+    ],
+)
+def test_a_cluster_that_wants_a_token_is_told_from_none(
+    complaint: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray says that on stderr alone, and then that it cannot connect."""
+    (tmp_path / "ray.py").write_text(
+        f"import sys\ndef init(**_):\n    sys.stderr.write({complaint!r})\n    raise ConnectionError('no such cluster')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(DfrdBenchError, match=line):
+        cluster._check_answers(f"127.0.0.1:{server.getsockname()[1]}")
 
 
 def test_that_ray_begins_nothing_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

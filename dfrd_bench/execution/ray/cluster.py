@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,6 +32,13 @@ else:
     print("reached", flush=True)
 os._exit(0)
 """
+REFUSES = (
+    b"InvalidAuthToken"  # what a cluster that wants a token answers; Ray goes on asking and says it on stderr alone
+)
+WANTS = (
+    "it wants a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what `ray get-auth-token` prints there "
+    "(not needed by whoever began the cluster on this machine: Ray finds it in ~/.ray/auth_token)."
+)
 IMPORT = 120.0  # seconds that importing Ray may take on a busy machine
 HERE = "local"  # Ray's name for a cluster of this machine alone, made now
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
@@ -81,7 +89,7 @@ def _check_answers(address: str) -> None:
     """Ray itself would wait for two minutes, and then end the process.
 
     Raises:
-        DfrdBenchError: no cluster answers there.
+        DfrdBenchError: no cluster answers there, or it wants a token that Ray was not given.
     """
     refused = f"There is no Ray cluster at {address}"
     host, _, port = address.rpartition("//")[2].rpartition(":")
@@ -91,13 +99,17 @@ def _check_answers(address: str) -> None:
         except (OSError, OverflowError) as error:
             raise DfrdBenchError(f"{refused}: {getattr(error, 'strerror', None) or error or 'no answer'}.") from error
     command = [sys.executable, "-c", CONNECT, address]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True) as probe:
-        try:
-            imported = _line(probe, IMPORT)
-            said = _line(probe, ANSWER) if imported == "imported" else imported
-        finally:
-            with suppress(OSError):
-                os.killpg(probe.pid, signal.SIGKILL)
+    with tempfile.TemporaryFile() as complaints:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, start_new_session=True) as probe:
+            try:
+                imported = _line(probe, IMPORT)
+                said = _line(probe, ANSWER) if imported == "imported" else imported
+            finally:
+                with suppress(OSError):
+                    os.killpg(probe.pid, signal.SIGKILL)
+        complaints.seek(0)
+        if said != "reached" and REFUSES in complaints.read():
+            raise DfrdBenchError(f"The Ray cluster at {address} does not let us in: {WANTS}")
     if said != "reached":
         raise DfrdBenchError(f"{refused}: {said or f'no answer within {ANSWER:.0f} seconds.'}")
 
