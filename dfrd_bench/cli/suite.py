@@ -109,7 +109,8 @@ def suite(
     chosen = load_suite(name)
     with logged(Path(request.results), f"suite {name}"):
         here = jobs is None and launcher is None
-        wanted = _plan(chosen, fitted(request) if here else request, seeds)
+        this_machine = launcher in (None, LOCAL)
+        wanted = _plan(chosen, fitted(request, beside=jobs or 1) if this_machine else request, seeds)
     if dry_run:
         rehearse_suite(wanted, quiet)
         return
@@ -119,7 +120,7 @@ def suite(
     from dfrd_bench.cli.launcher_options import chosen_launcher
     from dfrd_bench.cli.launching import means_of
 
-    if launcher not in (None, LOCAL):
+    if not this_machine:
         wanted = [with_defaults(one) for one in wanted]  # the workers' machine may be another
     context = click.get_current_context()
     by = chosen_launcher(context, launcher or LOCAL)

@@ -90,3 +90,22 @@ def test_a_run_that_two_processes_evaluate_leaves_the_files_of_one_and_says_by_h
     ]
     assert tiny.files_below(one.parent) == tiny.files_below(other.parent)
     assert tiny.command("verify", divided).code == 0
+
+
+@pytest.mark.parametrize(
+    ("runs", "each", "said"),
+    [
+        ("1", "2", ""),
+        ("2", "1", ""),
+        (
+            "2",
+            "2",
+            "2 jobs for each of 2 runs at a time do not fit at once: 1 for each on 2 cores, with 1 thread each.\n",
+        ),
+    ],
+)
+def test_runs_at_a_time_share_the_cores_with_those_that_evaluate_them(
+    runs: str, each: str, said: str, place: Path
+) -> None:
+    words = ("suite", "main", "--dataset", "digits", "--device", "cpu", "--status", "--results", place)
+    assert tiny.command(*words, "--jobs", runs, "--evaluation-jobs", each).err == said
