@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
@@ -14,27 +14,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dfrd_bench.attacks.autoattack_stages import DLR_CLASSES, STANDARD_TARGETS, TARGETED, stages_of
 from dfrd_bench.attacks.campaign import Campaign, OnProgress, Stage, attacking, library_warnings
 from dfrd_bench.attacks.crew import Attacking, Calls, Crew, Here
 from dfrd_bench.attacks.effort import Effort, autoattack_effort
 from dfrd_bench.attacks.memory import fitting_batch
-from dfrd_bench.attacks.pursuit import Pursuit
-from dfrd_bench.attacks.remembering import Remembering
 from dfrd_bench.attacks.state import Arrays, State, no_margins
-from dfrd_bench.attacks.surrogate import Surrogate, has_bfloat16_units
 from dfrd_bench.attacks.verdict import AttackWarning, require_eval_mode, verdict
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import ThreatModel
 
-STANDARD_TARGETS = 9  # target classes of APGD-T and FAB-T; all other classes where there are fewer
-TARGETED = "apgd-t"
-DLR_CLASSES = 4  # the targeted DLR loss of APGD-T looks at the four largest logits
 log = logging.getLogger(__name__)
-EXAMPLE = 32  # images on which a surrogate must agree with its network
-LIKELY_TARGETS = 3  # that `autoattack-fast` tries on every image
 SEARCH = "bfloat16 where there are units for it, confirmed in float32; apgd-t-rest, fab-t, square on likely images"
 STEPS, QUERIES = 100, 5000  # of APGD and FAB, and of Square, as the library's standard version has them
-FEW_IMAGES = 100  # for which a fused graph does not earn what it costs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +128,7 @@ class AutoAttack:
             state.batch_size = fitting
             state.note(f"little memory is free: batches of {fitting} images, not {wanted}")
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):  # the library seeds globally
-            stages = self._stages(model, images, device, threat, seed, calls := Calls())
+            stages = self.stages(model, images, device, threat, seed, calls := Calls())
             if len(state.accuracies) > len(stages) + 1:  # what was kept is of more stages than there are
                 kept, state = None, _begin(model, images, device, fitting)
             if kept is None:
@@ -179,9 +171,10 @@ class AutoAttack:
         calls: Calls,
     ) -> Attacking:
         """What attacks a batch of `predict`'s, for a process that helps it; see there for the arguments."""
-        return attacking(self._stages(model, images, device, threat, seed, calls), model, images, device)
+        stages = self.stages(model, images, device, threat, seed, calls)
+        return attacking(stages, model, images, device)
 
-    def _stages(
+    def stages(
         self,
         model: nn.Module,
         images: LabelledImages,
@@ -190,86 +183,8 @@ class AutoAttack:
         seed: int,
         calls: Calls,
     ) -> list[Stage]:
-        """The stages, on a surrogate of the network; which one that is depends on all test images, not on a batch."""
-        example, fused = images.floats(slice(0, EXAMPLE)).to(device), len(images) > FEW_IMAGES
-
-        def on(surrogate: Surrogate) -> list[Stage]:
-            library = _library(surrogate, model, example, threat, seed)
-            return _shortened_stages(library, surrogate, model) if self.fast else _standard_stages(library)
-
-        exact = on(Surrogate(model, example, fused=fused, on_call=calls))
-        if not self.fast or not has_bfloat16_units(example.device):
-            return exact
-        quick = Surrogate(model, example, fused=fused, reduced=True, on_call=calls)
-        return [
-            replace(search, perturb=_confirmed(search, stage)) for search, stage in zip(on(quick), exact, strict=True)
-        ]
-
-
-def _library(surrogate: Surrogate, model: nn.Module, example: Tensor, threat: ThreatModel, seed: int) -> Any:
-    """The library's attacks, set up as its `run_standard_evaluation` does, with as many targets as there are classes for."""
-    from pyautoattack import AutoAttack as Library
-
-    with torch.no_grad():
-        classes = model(example[:1]).shape[1]
-    library = Library(surrogate, norm=threat.norm, eps=threat.eps, device=example.device, seed=seed)
-    library.apgd.loss, library.fab.targeted, library.fab.n_restarts = "ce", True, 1
-    library.apgd_targeted.n_target_classes = library.fab.n_target_classes = min(STANDARD_TARGETS, classes - 1)
-    if surrogate.deterministic:
-        library.square.predict = Remembering(surrogate, surrogate.on_call)
-    return library
-
-
-def _standard_stages(library: Any) -> list[Stage]:
-    """The four attacks of the standard version."""
-    ce, targeted, fab, square = library.apgd, library.apgd_targeted, library.fab, library.square
-    targets = targeted.n_target_classes
-    stages = [
-        Stage("apgd-ce", ce.perturb, ce.n_iter + 2),
-        Stage("apgd-t", targeted.perturb, targets * (targeted.n_iter + 2)),
-        Stage("fab-t", fab.perturb, targets * (2 * fab.n_iter + 2)),
-        Stage("square", square.perturb, square.n_queries + 2),
-    ]
-    return [stage for stage in stages if stage.name != TARGETED or targets >= DLR_CLASSES - 1]
-
-
-def _shortened_stages(library: Any, surrogate: Surrogate, model: nn.Module) -> list[Stage]:
-    """The same attacks; each image is let go once it is broken, and what seldom breaks one begins with the likeliest."""
-    targeted = library.apgd_targeted
-
-    def pursuit(name: str, attack: Any, ranks: Sequence[int] = (), *, selective: bool = False) -> Stage:
-        perturb = Pursuit(attack, surrogate, model, ranks)
-        calls = max(len(ranks), 1) * (attack.n_iter + 1) + 1
-        return Stage(name, perturb, calls, lambda found, y: perturb.denied, selective)
-
-    def denied(found: Tensor, y: Tensor) -> Tensor:
-        claimed, judged = surrogate(found).argmax(dim=1), model(found).argmax(dim=1)
-        return torch.logical_and(claimed != y, judged == y)
-
-    stages = []
-    for stage in _standard_stages(library):
-        if stage.name == "apgd-ce":
-            stages.append(pursuit(stage.name, library.apgd))
-        elif stage.name == "apgd-t":
-            ranks = range(1, targeted.n_target_classes + 1)
-            stages.append(pursuit(stage.name, targeted, ranks[:LIKELY_TARGETS]))
-            if rest := ranks[LIKELY_TARGETS:]:
-                stages.append(pursuit("apgd-t-rest", targeted, rest, selective=True))
-        else:
-            stages.append(replace(stage, denied=denied, selective=True))
-    return stages
-
-
-def _confirmed(search: Stage, exact: Stage) -> Callable[[Tensor, Tensor], Tensor]:
-    """The search, and for images whose success the network itself denies, the exact attack."""
-
-    def perturb(x: Tensor, y: Tensor) -> Tensor:
-        found = search.perturb(x, y).detach()
-        if (denied := search.denied(found, y)).any():
-            found[denied] = exact.perturb(x[denied].contiguous(), y[denied]).detach()
-        return found
-
-    return perturb
+        """The attacks of this version in their order; see `stages_of`."""
+        return stages_of(model, images, device, threat, seed, calls, fast=self.fast)
 
 
 def _begin(model: nn.Module, images: LabelledImages, device: torch.device, batch_size: int) -> State:

@@ -208,7 +208,7 @@ def test_only_a_network_that_answers_the_same_again_is_remembered(
             asked.append(len(x))
             return super().forward(x)
 
-    monkeypatch.setattr("dfrd_bench.attacks.autoattack.Remembering", Seen)
+    monkeypatch.setattr("dfrd_bench.attacks.autoattack_stages.Remembering", Seen)
     with torch.random.fork_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore", AttackWarning)
         survivors(Randomised(net).eval() if randomised else net, LabelledImages(*part))
@@ -318,7 +318,7 @@ def test_reports_every_stage_to_its_last_image(net: nn.Module, part: tuple[Tenso
 def test_a_search_in_bfloat16_counts_only_what_float32_confirms(
     net: nn.Module, part: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dfrd_bench.attacks.autoattack.has_bfloat16_units", lambda device: True)
+    monkeypatch.setattr("dfrd_bench.attacks.autoattack_stages.has_bfloat16_units", lambda device: True)
     x, y = part
     found: list[tuple[Tensor, Tensor]] = []
     standing = survivors(net, LabelledImages(x, y), autoattack_fast, on_broken=lambda *a: found.append(a))
@@ -340,7 +340,7 @@ def test_a_success_that_float32_denies_is_searched_again_in_float32(
         return logits.flip(1) if self.reduced and x.requires_grad else logits
 
     expected = survivors(net, images, autoattack_fast)
-    monkeypatch.setattr("dfrd_bench.attacks.autoattack.has_bfloat16_units", lambda device: True)
+    monkeypatch.setattr("dfrd_bench.attacks.autoattack_stages.has_bfloat16_units", lambda device: True)
     monkeypatch.setattr(Surrogate, "forward", boasting)
     assert (survivors(net, images, autoattack_fast) <= expected).all()
 

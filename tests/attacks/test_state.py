@@ -74,7 +74,7 @@ def begun(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> li
     told: list[bool] = []
 
     class Quick(AutoAttack):
-        def _stages(self, *_: Any, **__: Any) -> list[Any]:
+        def stages(self, *_: Any, **__: Any) -> list[Any]:
             return []
 
     quick = Quick(summary="", fast=request.param)

@@ -39,14 +39,14 @@ from dfrd_bench.attacks.verdict import AttackWarning
 
 class Short(AutoAttack):
     \"\"\"All of AutoAttack, with fewer iterations of every part of the library.\"\"\"
-    def _stages(self, *arguments):
+    def stages(self, *arguments):
         version = pyautoattack.AutoAttack._set_version
         def cut(library, name="standard"):
             version(library, name)
             library.apgd.n_iter = library.apgd_targeted.n_iter = 10
             library.fab.n_iter, library.square.n_queries = 3, 40
         with mock.patch.object(pyautoattack.AutoAttack, "_set_version", cut):
-            return super()._stages(*arguments)
+            return super().stages(*arguments)
 
 class Odd:
     \"\"\"Raises, warns or ends its process at the batch of the image that its name says.\"\"\"

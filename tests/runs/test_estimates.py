@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from dfrd_bench.attacks import STANDARD_ATTACKS
-from dfrd_bench.attacks.autoattack import _library, _standard_stages
+from dfrd_bench.attacks.autoattack_stages import library_of, standard_stages
 from dfrd_bench.attacks.effort import RIGHT, STANDING
 from dfrd_bench.problem import ThreatModel
 from dfrd_bench.registry import ATTACKS, DATASETS
@@ -61,11 +61,11 @@ def test_autoattack_asks_as_the_library_is_set_up(classes: int) -> None:
     """Its stages' own numbers of calls, on the shares of the images that the estimate assumes; two calls each are their frame."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, classes)).eval()
     example = tiny.random_images(2)
-    library = _library(model, model, example, ThreatModel(), 0) if hasattr(model, "deterministic") else None
+    library = library_of(model, model, example, ThreatModel(), 0) if hasattr(model, "deterministic") else None
     if library is None:
         model.deterministic = False  # type: ignore[assignment]
-        library = _library(model, model, example, ThreatModel(), 0)
-    calls = {stage.name: stage.calls for stage in _standard_stages(library)}
+        library = library_of(model, model, example, ThreatModel(), 0)
+    calls = {stage.name: stage.calls for stage in standard_stages(library)}
     targets = min(9, classes - 1)
     assert calls["apgd-ce"] == 100 + 2
     assert calls["fab-t"] == targets * (2 * 100 + 2)
