@@ -12,12 +12,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 import matplotlib
 import plugin_packages
 import pytest
 import tiny
 from PIL import Image, ImageChops
 
+from dfrd_bench.cli.main import cli
 from dfrd_bench.reporting.frame import load_results
 
 TUTORIAL = Path(__file__).parent.parent / "docs" / "adding-a-method.md"
@@ -116,6 +118,33 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         there = page.parent / name if name else page
         assert there.exists(), target
         assert not anchor or anchor in anchors(there), target
+
+
+def commands_on(page: Path) -> list[str]:
+    """What follows `dfrd-bench` in the lines of shell on a page."""
+    blocks = re.findall(r"^```\w*[^\n]*\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    lines = [line.split(" #")[0] for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    parts = [part for line in lines for part in re.split(r"&&|\|", line)]
+    return [found[1] for part in parts if (found := re.match(r"\s*(?:\w+=\S+ )*dfrd-bench (\S.*)", part))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_and_option_on_a_page_exists(page: Path) -> None:
+    for text in commands_on(page):
+        command, words, context = cli, shlex.split(text), None
+        while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+            context = click.Context(command, context)
+            command = command.get_command(context, words.pop(0))  # type: ignore[assignment]
+            assert command is not None, text
+        context = command.make_context(text, [*words], context, resilient_parsing=True)
+        known = {option for param in command.get_params(context) for option in (*param.opts, *param.secondary_opts)}
+        asked = {word.split("=")[0] for word in words if word.startswith("--") and " " not in word}
+        assert asked <= known, text
+
+
+def test_all_commands_are_among_those_by_what_they_are_for() -> None:
+    named = {text.split()[0] for text in commands_on(TUTORIAL.with_name("commands.md"))}
+    assert named == {*cli.list_commands(click.Context(cli))}
 
 
 PRINTED = re.compile(r"<!-- dfrd-bench table results/(\S+) (.*) -->\n((?:.*\n)*?)<!-- end of table -->")
