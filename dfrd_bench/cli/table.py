@@ -9,6 +9,8 @@ from typing import Literal
 
 import click
 
+from dfrd_bench.cli.paper_options import Notes, for_a_paper, paper_of
+
 INDEX = "index"
 FORMATS = ("terminal", "markdown", "latex", "csv", "html")  # of tables
 
@@ -47,16 +49,7 @@ Examples:
 @click.option(
     "--columns", metavar="C,D", help="Show only these, each attack_metric, e.g. clean_average,autoattack_worst."
 )
-@click.option("--wide", is_flag=True, help="LaTeX: across both columns of a page (table*), else no wider than one.")
-@click.option("--caption", metavar="TEXT", help="LaTeX: the caption, as LaTeX; by default what the table is of.")
-@click.option("--label", metavar="NAME", help="LaTeX: the label, e.g. tab:digits.")
-@click.option(
-    "--notes",
-    type=click.Choice(["below", "caption", "none"]),
-    default="below",
-    show_default=True,
-    help="LaTeX: where what the numbers mean is said: below the table (threeparttable), in its caption, or nowhere.",
-)
+@for_a_paper
 @click.option(
     "--suite", metavar="NAME", help="Show only the rows of a suite, of the package or a YAML file (see `suite`)."
 )
@@ -98,7 +91,7 @@ def table(
     wide: bool,
     caption: str | None,
     label: str | None,
-    notes: Literal["below", "caption", "none"],
+    notes: Notes,
     suite: str | None,
     stages: bool,
     ci: bool,
@@ -115,7 +108,8 @@ def table(
     unless --tracks both ranks them with the others. Columns are average accuracy, worst-class accuracy (from
     100 classes on that of the worst 10%) and NSD under each attack. The best value of a group is bold; a dagger marks it
     and all that the test images cannot tell from it (docs/statistics.md); the best of the rest is underlined. A double dagger
-    marks rows that the gradient attacks flatter (docs/records.md), § rows of which others broke more images (docs/exchange.md).
+    marks rows that the gradient attacks flatter (docs/records.md), § rows of which others broke more images
+    (docs/exchange.md), ¶ rows that are not by today's code of their method; seeds made by different code are never averaged.
     Several seeds become mean ± standard deviation. As LaTeX, no
     table is wider than a column (with --wide, than two), in type of at least 7 points; one that would be becomes several. With
     --published, a method's printed row and the difference (ours minus theirs) stand below ours, and the title says what makes
@@ -142,14 +136,11 @@ def table(
     from dfrd_bench.reporting.tables.choice import narrowed
     from dfrd_bench.reporting.tables.contested import contests_of, with_contests
     from dfrd_bench.reporting.tables.cost import with_cost
-    from dfrd_bench.reporting.tables.latex import Paper
     from dfrd_bench.reporting.tables.rendering import render
     from dfrd_bench.reporting.tables.stages import with_stages
     from dfrd_bench.runs.request import names
 
-    paper = Paper(wide, caption, label, notes)
-    if style != "latex" and paper != Paper():
-        raise DfrdBenchError("--wide, --caption, --label and --notes are for --format latex.")
+    paper = paper_of(style, wide, caption, label, notes)
     if published is not None and (metrics or columns):
         raise DfrdBenchError("--published shows the paper's columns: leave --metrics and --columns out.")
     if brief and (metrics or columns or published or ci or cost or stages):

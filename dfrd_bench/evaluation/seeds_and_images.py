@@ -68,7 +68,7 @@ class SeedsAndImages(PairedBootstrap[Key]):
         alone = self.difference(first, second, metric)
         parts = [self._seeds_part(key, metric) for key in (first, second)]
         if alone.value is None or alone.interval is None or None in parts:
-            return Between(alone.value, alone.interval, self._finer(alone, first, second, metric))
+            return Between(alone.value, alone.interval, alone.p)
         seeds = [part for part in parts if part is not None]
         images = self.variance(first, second, metric)
         total = images + sum(variance for variance, _ in seeds)
@@ -78,16 +78,6 @@ class SeedsAndImages(PairedBootstrap[Key]):
         degrees = total**2 / below if below > 0 else math.inf
         error = math.sqrt(total)
         return Between(alone.value, *_student(alone.value, error, degrees), degrees)
-
-    def _finer(self, alone: Difference, first: Key, second: Key, metric: str) -> float | None:
-        """A difference's p-value over images, below what so many resamples can tell by the normal law.
-
-        No resample in R points to the other side at p = 2/(R + 1): too coarse a scale for Holm's correction of many comparisons.
-        """
-        floor, variance = 2 / (len(self._draws[metric]) + 1), self.variance(first, second, metric)
-        if alone.p is None or alone.value is None or alone.p > floor * (1 + 1e-9) or not variance > 0:
-            return alone.p
-        return min(alone.p, _student(alone.value, math.sqrt(variance), math.inf)[1])
 
     def _seeds_part(self, key: Key, metric: str) -> tuple[float, int] | None:
         """Variance of the mean over a row's seeds, and its degrees of freedom; None for a single seed."""

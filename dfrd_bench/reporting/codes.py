@@ -21,6 +21,13 @@ def is_by_other_code(method: str, code: str | None) -> bool:
     return code is not None and method in METHODS.names() and METHODS.code(method) != code
 
 
+def beside_todays(spec: ExperimentSpec) -> str:
+    """By which code a run was made and which is today's, where these differ: "made by 0a1b…, today's is 2c3d…"; else ""."""
+    if not is_by_other_code(spec.method, spec.code):
+        return ""
+    return f"made by {short(spec.code)}, today's is {short(METHODS.code(spec.method))}"
+
+
 def said_of_code(spec: ExperimentSpec) -> str:
     """By which code a run was made, beside today's; "" for a teacher that was only evaluated."""
     if spec.method == "teacher":

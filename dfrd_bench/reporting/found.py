@@ -66,6 +66,20 @@ def believed(found: Found) -> Found:
     return Found(runs, skipped)
 
 
+def without_copies(runs: Iterable[Run]) -> tuple[list[Run], list[str]]:
+    """Each run once, the first found; and a note for each later one that says something else."""
+    first: dict[str, Run] = {}
+    notes = []
+    for where, record in runs:
+        kept = first.setdefault(record.spec.digest() + record.spec.variant, (where, record))
+        if kept[1].evaluation.attacks.keys() != record.evaluation.attacks.keys() or any(
+            result.confusion != record.evaluation.attacks[name].confusion
+            for name, result in kept[1].evaluation.attacks.items()
+        ):
+            notes.append(f"Two records of one run differ; {kept[0]} is shown, {where} is not.")
+    return list(first.values()), notes
+
+
 def runs_of_suite(runs: Sequence[Run], suite: Suite) -> list[Run]:
     """The runs that a suite names, and the records of their teachers.
 

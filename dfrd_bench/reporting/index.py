@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from dfrd_bench.records.schema import METRICS
+from dfrd_bench.reporting.codes import is_by_other_code
 from dfrd_bench.reporting.escaping import cell
 from dfrd_bench.reporting.evidence import Run
 
@@ -15,7 +16,7 @@ COLUMNS = (
     *("run", "hash", "kind", "method", "variant", "provider", "sees"),
     *("dataset", "teacher", "student", "eps", "precision", "seed", "parameters", "weights_sha256"),
     *("epochs", "training_seconds", "test_images", "attack", *METRICS),
-    *("target_entropy", "attack_seconds", "device", "threads", "created", "warnings"),
+    *("target_entropy", "attack_seconds", "device", "threads", "created", "warnings", "code", "other_code"),
 )
 
 
@@ -48,6 +49,7 @@ def _rows(run: Run) -> Iterator[dict[str, Any]]:
         "training_seconds": training.seconds if training else None,
         "test_images": record.dataset.test_images,
         "warnings": len(record.warnings),
+        **{"code": spec.code, "other_code": None if spec.code is None else is_by_other_code(spec.method, spec.code)},
     }
     for name, attack in record.evaluation.attacks.items():
         place = attack.environment or record.environment

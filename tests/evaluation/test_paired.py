@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn.metrics import recall_score
 
 from dfrd_bench.evaluation import paired
 from dfrd_bench.evaluation.metrics import metrics
 from dfrd_bench.evaluation.paired import PairedBootstrap
+from dfrd_bench.evaluation.significance import holm, mcnemar
 from dfrd_bench.evaluation.statistics import bootstrap_intervals
 
 METRICS = ("average", "worst_class", "worst_10", "nsd")
@@ -130,7 +132,35 @@ def test_pairing_sees_what_two_separate_intervals_do_not() -> None:
     assert a is not None
     assert b is not None
     assert a[0] < b[1]
-    assert bootstrap.difference("a", "b", "average").p == pytest.approx(2 / 1001)  # no resample, and the one observed
+    p = bootstrap.difference("a", "b", "average").p
+    assert p is not None
+    worse = np.bincount(labels, weights=first & ~second)
+    by_hand = 20 / np.sqrt(sum(k * (1 - k / 90) for k in worse))  # standard deviations, of a sample of each class
+    assert norm.isf(p / 2) == pytest.approx(by_hand, rel=0.1)
+
+
+def test_below_what_the_resamples_can_tell_p_outlasts_holm_over_a_thousand_comparisons_and_above_it_stays() -> None:
+    """The sign test of the images on which two networks differ says the same of both."""
+    labels, right = np.repeat(np.arange(10), 90), np.ones(900, dtype=bool)
+    clear, slight = right.copy(), right.copy()
+    clear[::9] = False  # 100 images
+    slight[:60:6], slight[1] = False, False
+    bootstrap = PairedBootstrap({"a": right[:, None], "b": clear[:, None], "c": slight[:, None]}, labels, resamples=400)
+    p = bootstrap.difference("a", "b", "average").p
+    assert p is not None
+    assert holm([p, *[1.0] * 999])[0] < 1e-9
+    assert mcnemar(right, clear) * 1000 < 1e-9
+    between = bootstrap.difference("b", "c", "worst_class")
+    assert between.p is not None
+    assert between.p >= 2 / 401
+
+
+def test_where_resamples_and_observation_point_to_different_sides_p_stays_theirs() -> None:
+    rows, labels = {"a": np.ones((20, 1), bool), "b": np.ones((20, 1), bool)}, np.arange(20) % 2
+    bootstrap = PairedBootstrap(rows, labels, resamples=99)
+    bootstrap._observed = {"average": np.array([0.9, 0.5])}
+    bootstrap._draws = {"average": np.stack([np.full(99, 0.5), np.linspace(0.8, 0.9, 99)], axis=1)}
+    assert bootstrap.difference("a", "b", "average").p == pytest.approx(2 / 100)
 
 
 def test_where_nothing_is_right_nsd_and_its_difference_are_undefined() -> None:

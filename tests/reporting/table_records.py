@@ -43,6 +43,7 @@ def make_record(
     warnings: tuple[str, ...] = (),
     stages: dict[str, dict[str, float]] | None = None,
     sees: Any = "nothing",
+    code: str | None = None,
 ) -> Record:
     """A record with the given (average, worst, nsd) per attack; worst_10 is worst_class + 0.01 to tell them apart.
 
@@ -63,6 +64,7 @@ def make_record(
             precision="fp32",
             seed=seed,
             sees=sees,
+            code=code,
         ),
         dataset=DatasetRecord(
             info=DatasetInfo(name=dataset, shape=(1, 8, 8), class_names=tuple(map(str, range(classes)))),

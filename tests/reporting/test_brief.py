@@ -56,3 +56,23 @@ def test_it_is_refused_with_columns_of_other_choices_and_in_other_formats(tmp_pa
     for more in (["--format", "csv"], ["--ci"], ["--columns", "clean_average"]):
         outcome = tiny.command("table", tmp_path, "--brief", *more)
         assert (outcome.code, outcome.err.count("\n"), outcome.out) == (2, 1, "")
+
+
+def test_a_teacher_that_is_asked_for_and_has_no_record_is_not_left_out_in_silence(tmp_path: Path) -> None:
+    write_record(tmp_path, make_record(made(clean=(0.9, 0.8, 0.1), pgd20=(0.5, 0.2, 0.3))))
+    note = "Note. No record of teacher wrn-teacher: `dfrd-bench evaluate --teacher wrn-teacher"
+    for style in ("terminal", "markdown"):
+        out = tiny.command("table", tmp_path, "--brief", "--teacher", "--format", style).out
+        assert note.replace("`", r"\`" if style == "markdown" else "`") in out
+    assert "Note." not in tiny.command("table", tmp_path, "--brief").out
+
+
+def test_a_column_that_reads_the_same_in_every_row_has_no_best() -> None:
+    runs = [
+        ("a", make_record(made(clean=(0.9, 0.8, 0.1), autoattack=(0.5, 0.0, 0.3)))),
+        ("b", make_record(made(clean=(0.8, 0.8, 0.1), autoattack=(0.4, 0.0003, 0.3)), method="cmi")),
+        ("t", make_record(made(clean=(1.0, 0.9, 0.0), autoattack=(0.8, 0.7, 0.1)), kind="teacher")),
+    ]
+    _, _, _, cmi, ferd = rows(render_brief(build_tables(runs, teachers=True), "markdown"))
+    assert cmi[1:5] == ["80.0", "40.0", "0.0", "0.300"]
+    assert ferd[1:5] == ["**90.0**", "**50.0**", "0.0", "0.300"]

@@ -11,10 +11,10 @@ import tiny
 from table_records import make_record, write_record
 
 from dfrd_bench.records.schema import PassesRecord, Record, TrainingRecord
+from dfrd_bench.reporting.paper import Paper
 from dfrd_bench.reporting.tables.beside import beside, published_rows
 from dfrd_bench.reporting.tables.build import build_tables
 from dfrd_bench.reporting.tables.cost import costs_of, with_cost
-from dfrd_bench.reporting.tables.latex import Paper
 from dfrd_bench.reporting.tables.layout import ResultTable
 from dfrd_bench.reporting.tables.rendering import FORMATS, render
 

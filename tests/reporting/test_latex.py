@@ -14,9 +14,10 @@ from matplotlib.textpath import TextPath
 from table_records import make_record, write_record
 
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.reporting.paper import NARROW, SIZES, WIDE, Paper, text_width
 from dfrd_bench.reporting.tables.build import build_tables
 from dfrd_bench.reporting.tables.choice import narrowed
-from dfrd_bench.reporting.tables.latex import NARROW, SIZES, WIDE, Paper, fitted, text_width, to_latex, width_of
+from dfrd_bench.reporting.tables.latex import fitted, to_latex, width_of
 from dfrd_bench.reporting.tables.layout import ResultTable
 
 ATTACKS = ("clean", "fgsm", "pgd20", "cw", "autoattack")

@@ -17,7 +17,9 @@ from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.significance import holm
 from dfrd_bench.records.store import find_records
 from dfrd_bench.reporting.comparison.grids import STYLES, render_matrix
-from dfrd_bench.reporting.comparison.matrix import Matrix, compare_rows, members_of
+from dfrd_bench.reporting.comparison.matrix import Matrix, compare_rows
+from dfrd_bench.reporting.comparison.members import members_of
+from dfrd_bench.reporting.paper import Paper
 from dfrd_bench.reporting.tables.layout import Column
 
 PGD = Column("pgd20", "average")
@@ -139,3 +141,65 @@ class TestFormats:
         pair = [folder for folder, _ in find_records(results) if "seed0" in folder.name][:2]
         assert "McNemar" in tiny.command("compare", *pair).out
         assert "McNemar" not in tiny.command("compare", *pair, "--metrics", "average").out
+
+    def test_latex_stands_in_a_paper_as_tables_do(self, results: Path) -> None:
+        options = ("--format", "latex", "--wide", "--caption", "Ours.", "--label", "tab:ours", "--notes", "caption")
+        text = tiny.command("compare", results, *options).out
+        assert re.findall(r"\\caption\{(Ours\.[^.]*\.)", text) == [
+            r"Ours. For notes see Table~\ref{tab:ours-2}.",
+            "Ours. (Continued.",
+        ]
+        assert re.findall(r"\\label\{(.*)\}", text) == ["tab:ours", "tab:ours-2"]
+        assert text.count(r"\begin{table*}[t]") == 2
+        assert "threeparttable" not in text
+        assert "It assumes that seeds are drawn independently" in text
+        assert r"\item" in tiny.command("compare", results, "--format", "latex").out
+        refused = tiny.command("compare", results, "--wide")
+        assert (refused.code, refused.out) == (2, "")
+        assert "are for --format latex" in refused.err
+
+    def test_a_latex_table_wider_than_a_column_becomes_several_with_every_difference_once(self, tmp_path: Path) -> None:
+        for k in range(9):
+            measured(tmp_path, {"pgd20": right_on(50 + 9 * k)}, method=f"a-method-called-{k}")
+        found = compare_rows(members_of([str(tmp_path)], tmp_path), None, ["average"])
+        parts = render_matrix(found, "latex").split(r"\begin{table}")[1:]
+        assert len(parts) > 1
+        differences = re.findall(r"[+](\d+\.\d\d)[*]*\$", "".join(parts))
+        assert len(differences) + "".join(parts).count("$-$") == 9 * 8 / 2
+        for part in parts:
+            cells = [line.split("&") for line in part.splitlines() if "mean" not in line and "&" in line]
+            assert all(any(map(str.strip, line[2:])) for line in cells) or part is parts[0]
+        assert len(render_matrix(found, "latex", Paper(wide=True)).split(r"\begin{table*}")) == 2
+
+
+class TestOfASuite:
+    def test_its_rows_are_compared_in_its_order_and_those_without_a_run_are_named(
+        self, results: Path, tmp_path: Path
+    ) -> None:
+        rows = tmp_path / "rows.yaml"
+        rows.write_text("title: mine\nruns: [{method: zskt}, {method: ferd}, {method: cmi, settings: {epochs: 3}}]\n")
+        done = tiny.command("compare", "--suite", rows, "--results", results, "--metrics", "average")
+        assert done.code == 0
+        found = re.findall(r"^\d (\w+)", done.out, re.MULTILINE)
+        assert found == ["ZSKT", "FERD"] * 2  # under two attacks
+        assert "Rows of the suite without a run here: cmi epochs=3." in done.out
+        assert tiny.command("compare", results, "--suite", rows, "--metrics", "average").out == done.out
+        csv = tiny.command("compare", results, "--suite", rows, "--format", "csv")
+        assert "without a run here" in csv.err
+
+    def test_a_name_that_is_none_and_rows_without_runs_are_refused(self, results: Path) -> None:
+        for words, said in (
+            (["--suite", "mian"], "Unknown suite 'mian'. Did you mean 'main'?"),
+            (["--suite", "beta"], "None of these runs is of the suite"),
+            ([], "Name what is to be compared"),
+        ):
+            done = tiny.command("compare", *words, "--results", results)
+            assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+            assert said in done.err
+
+
+def test_a_record_that_cannot_be_read_is_named_and_left_out(results: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder,) = (folder for folder, _ in find_records(results) if "dfhl" in folder.parts)
+    (folder / "record.json").write_text("{")
+    assert matrix(results).rows == ("Fast", "FERD", "ZSKT")
+    assert [str(folder) in text and text.startswith("Left out: ") for text in caplog.messages] == [True]

@@ -13,8 +13,8 @@ from table_records import make_record
 
 from dfrd_bench import DfrdBenchError
 from dfrd_bench.reporting.escaping import escape_latex
+from dfrd_bench.reporting.paper import Paper
 from dfrd_bench.reporting.tables.build import build_tables
-from dfrd_bench.reporting.tables.latex import Paper
 from dfrd_bench.reporting.tables.layout import ResultTable
 from dfrd_bench.reporting.tables.rendering import FORMATS, render
 from dfrd_bench.reporting.tables.terminal import renderable

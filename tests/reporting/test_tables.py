@@ -84,7 +84,7 @@ def test_marks_agree_with_brute_force_over_the_printed_values(seed: int) -> None
         values = [float(cell.text) for cell in cells if cell.text != "–"]
         sign = -1 if column.metric == "nsd" else 1
         for cell in cells:
-            if cell.text == "–" or len(values) < 2:
+            if cell.text == "–" or len(set(values)) < 2:  # where all are the same none is best
                 assert cell.mark is None
                 continue
             better = {value for value in values if sign * value > sign * float(cell.text)}

@@ -102,6 +102,14 @@ def test_equal_values_are_tied_and_leave_the_rest_to_be_second(tmp_path: Path) -
     assert marks(only(runs)) == {"A": "tied", "B": "tied", "C": "second"}
 
 
+@pytest.mark.parametrize("evidence", [True, False])
+def test_where_all_rows_have_the_same_value_none_is_marked_as_best(tmp_path: Path, evidence: bool) -> None:
+    runs = [run(tmp_path, m, (LABELS != 3) & right_on(n)) for m, n in (("a", 60), ("b", 120), ("c", 200))]
+    table = only(runs) if evidence else only(runs, evidence=None)
+    assert [*marks(table, WORST).values()] == [None, None, None]
+    assert marks(table) == {"A": "best", "B": "second", "C": None}
+
+
 def test_several_seeds_are_compared_by_their_means(tmp_path: Path) -> None:
     runs = [run(tmp_path, "a", right_on(n), seed=s) for s, n in enumerate((100, 110))]
     runs += [run(tmp_path, "b", right_on(n, start=300), seed=s) for s, n in enumerate((105, 108))]

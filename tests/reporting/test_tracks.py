@@ -12,8 +12,8 @@ import tiny
 from table_records import make_record, write_record
 
 from dfrd_bench.records.schema import NO_TEACHER, Record
+from dfrd_bench.reporting.paper import Paper
 from dfrd_bench.reporting.tables.build import build_tables
-from dfrd_bench.reporting.tables.latex import Paper
 from dfrd_bench.reporting.tables.layout import ResultTable
 from dfrd_bench.reporting.tables.rendering import FORMATS, render
 

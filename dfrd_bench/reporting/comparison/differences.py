@@ -11,12 +11,14 @@ from dfrd_bench.evaluation.contradictions import check_believed
 from dfrd_bench.evaluation.correctness import read_correctness
 from dfrd_bench.evaluation.paired import Difference, PairedBootstrap
 from dfrd_bench.evaluation.significance import LEVEL, holm, mcnemar
-from dfrd_bench.records.schema import Record
+from dfrd_bench.records.schema import ExperimentSpec
 from dfrd_bench.records.store import load_record
+from dfrd_bench.reporting.codes import beside_todays
+from dfrd_bench.reporting.comparison.naming import about_codes, marked_names, names_of
 from dfrd_bench.reporting.tables.comparability import warnings_about
-from dfrd_bench.reporting.tables.layout import ATTACK_TITLES, METRIC_TITLES, Column, attack_title, display_name
+from dfrd_bench.reporting.tables.layout import ATTACK_TITLES, METRIC_TITLES, Column, attack_title
 
-RESAMPLES = 10_000  # so that p-values go down to 0.0002, which Holm's correction of 20 comparisons needs
+RESAMPLES = 10_000
 FEWEST_CLASSES = 11  # from which the worst tenth is more than the worst class
 
 
@@ -63,6 +65,7 @@ class Comparison:
 
     Attributes:
         names: what A and B are called, e.g. "FERD on wrn-10-1, seed 1".
+        codes: by which code each was made, where that is not its method's of today, see `beside_todays`.
         images: number of test images.
         warnings: why they should not be compared; empty when all is well.
     """
@@ -72,9 +75,20 @@ class Comparison:
     images: int
     lines: tuple[Line, ...]
     warnings: tuple[str, ...]
+    codes: tuple[str, str] = ("", "")
+
+    @property
+    def marked_names(self) -> list[str]:
+        """What A and B are called, with the tables' mark where one is not by today's code."""
+        return marked_names(self.names, self.codes)
+
+    @property
+    def about_codes(self) -> tuple[str, ...]:
+        """What that mark means, in a line; none where neither has it."""
+        return about_codes(self.names, self.codes)
 
     def conclusions(self) -> tuple[str, ...]:
-        """In words: which differences are significant, how many were tested, and what that leaves."""
+        """In words: which differences are significant, how many were tested, and what that leaves; and what a mark means."""
         tested = sum(line.difference.p is not None for line in self.lines)
         found = [line for line in self.lines if line.significant]
         left = [line for line in found if line.significant_after_holm]
@@ -96,6 +110,7 @@ class Comparison:
             f"With {tested} comparisons, chance alone makes about {LEVEL * tested:.2g} look significant; {holds}.",
             "Tested is whether these two networks would differ on other test images; whether two methods differ needs "
             "several seeds as well (docs/statistics.md).",
+            *self.about_codes,
         )
 
 
@@ -139,11 +154,12 @@ def compare_runs(first: Path, second: Path) -> Comparison:
                 )
             )
     return Comparison(
-        names=(_name(records[0]), _name(records[1])),
+        names=_names(*(record.spec for record in records)),
         dataset=records[0].spec.dataset,
         images=len(a.labels),
         lines=_corrected(lines),
         warnings=warnings_about(zip("AB", ([record] for record in records), strict=True)),
+        codes=(beside_todays(records[0].spec), beside_todays(records[1].spec)),
     )
 
 
@@ -153,9 +169,11 @@ def _corrected(lines: Sequence[Line]) -> tuple[Line, ...]:
     return tuple(replace(line, holm=None if line.difference.p is None else next(adjusted)) for line in lines)
 
 
-def _name(record: Record) -> str:
-    spec = record.spec
-    if spec.kind == "teacher":
-        return f"Teacher {spec.teacher.name} ({spec.student})"
-    variant = "" if spec.variant == "default" else f" ({spec.variant})"
-    return f"{display_name(spec.method)}{variant} on {spec.student}, seed {spec.seed}"
+def _names(a: ExperimentSpec, b: ExperimentSpec) -> tuple[str, str]:
+    """What two runs are called: as rows are, and by their seed."""
+    rows = names_of((a, b), students=True)
+    first, second = (
+        f"Teacher {spec.teacher.name} ({spec.student})" if spec.kind == "teacher" else f"{row}, seed {spec.seed}"
+        for spec, row in zip((a, b), rows, strict=True)
+    )
+    return first, second

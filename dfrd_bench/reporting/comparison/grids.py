@@ -2,84 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from dfrd_bench.errors import unknown_name
-from dfrd_bench.reporting.comparison.matrix import Matrix, Pair
-from dfrd_bench.reporting.comparison.text import signed
-from dfrd_bench.reporting.escaping import cell, escape_latex, escape_markdown, printable
-from dfrd_bench.reporting.tables.layout import UNDEFINED, Column, attack_title
+from dfrd_bench.reporting.comparison.cells import grid_of, headers_of
+from dfrd_bench.reporting.comparison.latex import to_latex
+from dfrd_bench.reporting.comparison.matrix import Matrix
+from dfrd_bench.reporting.escaping import cell, escape_markdown, printable
+from dfrd_bench.reporting.paper import Paper
 
 
-def render_matrix(matrix: Matrix, style: str = "terminal") -> str:
+def render_matrix(matrix: Matrix, style: str = "terminal", paper: Paper | None = None) -> str:
     """The matrix as text that ends in a newline: under each attack and metric, row minus column.
 
     Args:
         matrix: from `compare_rows`.
         style: one of `STYLES`; "csv" has a line per pair, with intervals and p-values at full precision, and no sentences.
+        paper: of LaTeX, how the tables are to stand there.
 
     Raises:
         DfrdBenchError: an unknown style.
     """
     if style not in STYLES:
         raise unknown_name("comparison format", style, STYLES)
-    return STYLES[style](matrix)
-
-
-def _grid(matrix: Matrix, column: Column) -> Iterator[list[str]]:
-    """A line per row: its name, its mean, and its difference to each row before it."""
-    pairs = {(pair.first, pair.second): pair for pair in matrix.pairs if pair.column == column}
-    for place, name in enumerate(matrix.rows):
-        mean = matrix.means[column][place]
-        before = [_shown(pairs[other, place]) for other in range(place)]
-        yield [f"{place + 1} {name}", UNDEFINED if mean is None else column.show(mean), *before]
-
-
-def _shown(pair: Pair) -> str:
-    """Row minus column, that is, the later minus the earlier, with its mark."""
-    value = pair.difference.value
-    return UNDEFINED if value is None else signed(pair.column, -value) + pair.mark
-
-
-def _head(matrix: Matrix) -> str:
-    seeds = ", ".join(
-        f"{name}: {', '.join(map(str, seeds))}" for name, seeds in zip(matrix.rows, matrix.seeds, strict=True)
-    )
-    return f"Row minus column, on {matrix.images} test images of {matrix.dataset}, the same for all. Seeds of {seeds}."
-
-
-def _headers(matrix: Matrix, column: Column) -> list[str]:
-    return [f"{attack_title(column.attack)} {column.title}", "mean", *map(str, range(1, len(matrix.rows)))]
+    return STYLES[style](matrix, paper)
 
 
 def _text(matrix: Matrix, *, markdown: bool) -> str:
     from tabulate import tabulate
 
     escape = escape_markdown if markdown else printable
-    parts = [escape(_head(matrix))]
+    parts = [escape(matrix.head)]
     for column in matrix.means:
-        lines = [list(map(escape, line)) for line in _grid(matrix, column)]
-        headers = list(map(escape, _headers(matrix, column)))
+        lines = [list(map(escape, line)) for line in grid_of(matrix, column)]
+        headers = list(map(escape, headers_of(matrix, column)))
         align = ["left", *["right"] * (len(headers) - 1)]
         lines = [line + [""] * (len(headers) - len(line)) for line in lines]
         style = "pipe" if markdown else "simple"
         parts.append(tabulate(lines, headers, tablefmt=style, disable_numparse=True, colalign=align))
     tail = [*matrix.notes, *(f"Warning. {text}" for text in matrix.warnings)]
     return "\n\n".join([*parts, ("  \n" if markdown else "\n").join(map(escape, tail))]) + "\n"
-
-
-def _latex(matrix: Matrix) -> str:
-    lines = [r"% Needs \usepackage{booktabs} in the preamble.", f"% {printable(_head(matrix))}"]
-    lines += [f"% {printable(text)}" for text in (*matrix.notes, *matrix.warnings)]
-    for column in matrix.means:
-        headers = _headers(matrix, column)
-        lines += [rf"\begin{{tabular}}{{l{'r' * (len(headers) - 1)}}}", r"  \toprule"]
-        lines += [f"  {' & '.join(map(escape_latex, headers))} " + r"\\", r"  \midrule"]
-        for line in _grid(matrix, column):
-            cells = [escape_latex(text).replace("−", "$-$").replace("°", r"$^\circ$") for text in line]
-            lines.append(f"  {' & '.join(cells + [''] * (len(headers) - len(cells)))} " + r"\\")
-        lines += [r"  \bottomrule", r"\end{tabular}", ""]
-    return "\n".join(lines)
 
 
 def _csv(matrix: Matrix) -> str:
@@ -103,9 +65,9 @@ def _csv(matrix: Matrix) -> str:
     return pd.DataFrame(rows).to_csv(index=False)
 
 
-STYLES: dict[str, Callable[[Matrix], str]] = {
-    "terminal": lambda matrix: _text(matrix, markdown=False),
-    "markdown": lambda matrix: _text(matrix, markdown=True),
-    "csv": _csv,
-    "latex": _latex,
+STYLES: dict[str, Callable[[Matrix, Paper | None], str]] = {
+    "terminal": lambda matrix, _: _text(matrix, markdown=False),
+    "markdown": lambda matrix, _: _text(matrix, markdown=True),
+    "csv": lambda matrix, _: _csv(matrix),
+    "latex": to_latex,
 }

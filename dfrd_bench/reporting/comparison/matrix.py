@@ -15,11 +15,16 @@ from dfrd_bench.evaluation.correctness import Correctness, read_correctness
 from dfrd_bench.evaluation.seeds_and_images import Between, SeedsAndImages
 from dfrd_bench.evaluation.significance import LEVEL, holm
 from dfrd_bench.records.schema import Record
-from dfrd_bench.records.store import RECORD_FILE, find_records, load_record
-from dfrd_bench.registry import METHODS
+from dfrd_bench.records.store import load_record
+from dfrd_bench.records.suites import Suite
+from dfrd_bench.reporting.codes import beside_todays
 from dfrd_bench.reporting.comparison.differences import FEWEST_CLASSES
+from dfrd_bench.reporting.comparison.members import members_of_suite
+from dfrd_bench.reporting.comparison.naming import about_codes, marked_names, names_of, order_of
+from dfrd_bench.reporting.evidence import Run
+from dfrd_bench.reporting.found import without_copies
 from dfrd_bench.reporting.tables.comparability import settings_of, warnings_about
-from dfrd_bench.reporting.tables.layout import ATTACK_TITLES, METRIC_TITLES, Column, row_label
+from dfrd_bench.reporting.tables.layout import ATTACK_TITLES, METRIC_TITLES, Column
 
 ASSUMED = (
     "Over test images and seeds: a hierarchical bootstrap, images drawn again for all rows at once, the seeds' spread s²/S of "
@@ -59,6 +64,8 @@ class Matrix:
         means: column -> the mean over seeds of each row.
         pairs: each two rows once per column, columns in order.
         warnings: why they should not be compared; empty when all is well.
+        codes: by which code each row was made, where that is not its method's of today, see `beside_todays`.
+        absent: sentences about what might be looked for here and is not compared.
     """
 
     rows: tuple[str, ...]
@@ -68,6 +75,25 @@ class Matrix:
     means: dict[Column, tuple[float | None, ...]]
     pairs: tuple[Pair, ...]
     warnings: tuple[str, ...]
+    codes: tuple[str, ...]
+    absent: tuple[str, ...] = ()
+
+    @property
+    def marked_rows(self) -> list[str]:
+        """What the rows are called, with the tables' mark behind those that are not by today's code."""
+        return marked_names(self.rows, self.codes)
+
+    @property
+    def head(self) -> str:
+        """What is compared: on which images, and the seeds of each row."""
+        rows = zip(self.rows, self.seeds, strict=True)
+        seeds = ", ".join(f"{name}: {', '.join(map(str, seeds))}" for name, seeds in rows)
+        return f"Row minus column, on {self.images} test images of {self.dataset}, the same for all. Seeds of {seeds}."
+
+    @property
+    def about_codes(self) -> tuple[str, ...]:
+        """What that mark means, in a line; none where no row has it."""
+        return about_codes(self.rows, self.codes)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -80,48 +106,17 @@ class Matrix:
             f"* p < {LEVEL}: {found} of {tested} differences, of which chance alone makes about {LEVEL * tested:.2g}; "
             f"** after Holm's correction over all of them: {left}.",
             *alone,
+            *self.about_codes,
+            *self.absent,
             ASSUMED,
         )
 
 
-def members_of(names: Sequence[str], results: Path) -> list[Path]:
-    """The folders of the runs that are named, each once.
-
-    Args:
-        names: runs' folders, folders with runs below, or methods, whose runs are then those below `results`.
-        results: where methods' runs are.
-
-    Raises:
-        DfrdBenchError: a name is none of these, or nothing of it is there.
-    """
-    found: dict[Path, Path] = {}
-    for name in names:
-        path = Path(name)
-        if (path / RECORD_FILE).exists():
-            part = [path]
-        elif path.is_dir():
-            part = [folder for folder, record in find_records(path) if not isinstance(record, DfrdBenchError)]
-        elif name in METHODS.names():
-            part = [
-                folder
-                for folder, record in find_records(results)
-                if not isinstance(record, DfrdBenchError)
-                and record.spec.kind == "student"
-                and record.spec.method == name
-            ]
-        else:
-            raise DfrdBenchError(
-                f"{name} is neither a run, nor a folder with runs, nor a method (`dfrd-bench list methods`)."
-            )
-        if not part:
-            where = f" below {results}: give --results" if name in METHODS.names() else ""
-            raise DfrdBenchError(f"There is no run of {name}{where}.")
-        found.update({folder.resolve(): folder for folder in part})
-    return list(found.values())
-
-
 def compare_rows(
-    folders: Sequence[Path], attacks: Sequence[str] | None = None, metrics: Sequence[str] | None = None
+    folders: Sequence[Path],
+    attacks: Sequence[str] | None = None,
+    metrics: Sequence[str] | None = None,
+    suite: Suite | None = None,
 ) -> Matrix:
     """Compare all rows that some runs make: those that differ in nothing but their seed are one.
 
@@ -129,23 +124,23 @@ def compare_rows(
         folders: of the runs.
         attacks: only these; by default all that every run has.
         metrics: only these, e.g. average, worst_class, nsd.
+        suite: only its rows, in its order; by default all, by name.
 
     Raises:
         DfrdBenchError: fewer than two rows; a run without predictions of its own or with a record that is contradicted; other
             test images; no attack in common.
     """
-    rows: dict[tuple[str, str], list[tuple[Path, Record]]] = {}
-    for folder in folders:
-        record = load_record(folder)
-        check_believed(folder, record)
-        rows.setdefault((settings_of(record.spec), record.spec.variant), []).append((folder, record))
-    if len(rows) < 2:
+    runs, absent = _runs_in(folders, suite)
+    parts: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        parts.setdefault((settings_of(run[1].spec), run[1].spec.variant), []).append(run)
+    if len(parts) < 2:
         raise DfrdBenchError(
             "These runs are one method with one setting: name at least one other run, folder or method."
         )
-    parts = sorted(rows.values(), key=lambda part: (part[0][1].spec.method, part[0][1].spec.variant))
-    members = [sorted(part, key=lambda run: run[1].spec.seed) for part in parts]
-    known = [[read_correctness(*run) for run in part] for part in members]
+    members = sorted(parts.values(), key=lambda part: order_of(part[0][1].spec, suite))
+    members = [sorted(part, key=lambda run: run[1].spec.seed) for part in members]
+    known = [[read_correctness(Path(where), record) for where, record in part] for part in members]
     _check_same_images(members, known)
     common = _common([right for part in known for right in part], attacks)
     records = [[record for _, record in part] for part in members]
@@ -159,7 +154,8 @@ def compare_rows(
             means[column] = tuple(bootstrap.value(k, column.metric) for k in right)
             for one, other in combinations(right, 2):
                 pairs.append(Pair(column, one, other, bootstrap.between(one, other, column.metric)))
-    names = _names(records)
+    specs = [part[0].spec for part in records]
+    names = names_of(specs, students=len({spec.student for spec in specs if spec.kind == "student"}) > 1)
     return Matrix(
         rows=tuple(names),
         seeds=tuple(tuple(record.spec.seed for record in part) for part in records),
@@ -168,10 +164,22 @@ def compare_rows(
         means=means,
         pairs=_corrected(pairs),
         warnings=warnings_about(zip(names, records, strict=True)),
+        codes=tuple(map(beside_todays, specs)),
+        absent=tuple(absent),
     )
 
 
-def _check_same_images(members: Sequence[list[tuple[Path, Record]]], known: Sequence[list[Correctness]]) -> None:
+def _runs_in(folders: Sequence[Path], suite: Suite | None) -> tuple[list[Run], list[str]]:
+    """The runs of some folders, each once and believed; and notes about what is not among them."""
+    loaded = [(str(folder), load_record(folder)) for folder in folders]
+    runs, notes = (loaded, []) if suite is None else members_of_suite(loaded, suite)
+    for where, record in runs:
+        check_believed(Path(where), record)
+    runs, copies = without_copies(runs)
+    return runs, notes + copies
+
+
+def _check_same_images(members: Sequence[list[Run]], known: Sequence[list[Correctness]]) -> None:
     first, where = known[0][0], members[0][0][0]
     for part, rights in zip(members, known, strict=True):
         for (folder, _), right in zip(part, rights, strict=True):
@@ -202,17 +210,6 @@ def _metrics(record: Record, wanted: Sequence[str] | None) -> list[str]:
         if name not in have:
             raise unknown_name("metric", name, have)
     return chosen
-
-
-def _names(records: Sequence[Sequence[Record]]) -> list[str]:
-    """What rows are called: as in tables, with student and digest where that does not tell them apart."""
-    specs = [part[0].spec for part in records]
-    names = [row_label(spec.kind, spec.method, spec.variant, spec.student) for spec in specs]
-    if len({spec.student for spec in specs if spec.kind == "student"}) > 1:
-        names = [f"{name} on {spec.student}" for name, spec in zip(names, specs, strict=True)]
-    return [
-        f"{name} [{spec.digest()}]" if names.count(name) > 1 else name for name, spec in zip(names, specs, strict=True)
-    ]
 
 
 def _corrected(pairs: Sequence[Pair]) -> tuple[Pair, ...]:

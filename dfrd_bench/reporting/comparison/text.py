@@ -37,7 +37,7 @@ def _text(comparison: Comparison, *, markdown: bool) -> str:
         rows.append([escape(cell) for cell in ("" if title == last else title, *_cells(line))])
         last = title
     table = tabulate(rows, HEADERS, tablefmt="pipe" if markdown else "simple", disable_numparse=True, colalign=ALIGN)
-    runs = [f"{run}: {name}" for run, name in zip("AB", comparison.names, strict=True)]
+    runs = [f"{run}: {name}" for run, name in zip("AB", comparison.marked_names, strict=True)]
     head = [
         *runs,
         f"{comparison.images} test images of {comparison.dataset}, the same for both. NSD ↓: lower is fairer.",

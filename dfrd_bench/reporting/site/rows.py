@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dfrd_bench.records.schema import Record
+from dfrd_bench.reporting.codes import beside_todays
 from dfrd_bench.reporting.site.boards import Board, minutes
 from dfrd_bench.reporting.site.collecting import SiteRun
 from dfrd_bench.reporting.tables.comparability import SUPERSEDED
 from dfrd_bench.reporting.tables.contested import said_of
 from dfrd_bench.reporting.tables.flattered import why_flattered
-from dfrd_bench.reporting.tables.layout import CONTESTED, TIED, Cell, Column, Row, attack_title
+from dfrd_bench.reporting.tables.layout import CONTESTED, OTHER_CODE, TIED, Cell, Column, Row, attack_title
 
 LAST = -1e9  # where a sorted column puts what has no number
 SHORT = ("clean_average", "pgd20_average", "autoattack_average", "autoattack_worst_class")
@@ -140,6 +141,8 @@ def badges(records: Sequence[Record], flattered: str, best_known: float | None) 
         said = said_of(best_known, records)
         why = f"Others attacked the same weights and broke more images. Best known robust accuracy (%): {said}."
         found.append(Badge("contested", f"contested {CONTESTED}", why))
+    if code := beside_todays(spec):
+        found.append(Badge("old", f"other code {OTHER_CODE}", f"Not by today's code of its method: {code}."))
     if own := list(dict.fromkeys(text for record in records for text in record.warnings)):
         word = "warning" if len(own) == 1 else "warnings"
         found.append(Badge("warning", f"{len(own)} {word}", " ".join(own)))

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from dfrd_bench.errors import DfrdBenchError
-from dfrd_bench.reporting.escaping import escape_markdown
-from dfrd_bench.reporting.tables.comparability import level
+from dfrd_bench.reporting.escaping import escape_markdown, printable
+from dfrd_bench.reporting.tables.comparability import OWN_WARNINGS, level
 from dfrd_bench.reporting.tables.contested import about_contested
 from dfrd_bench.reporting.tables.layout import FLATTERED, NOT_RUN, UNDEFINED, Column, ResultTable, Row, attack_title
+from dfrd_bench.reporting.tables.other_code import APART, about_other_code
 
 STRENGTH = ("autoattack", "pgd20x5", "pgd20", "cw", "fgsm")
 """Attacks, the one whose verdict is to be believed first."""
@@ -67,10 +68,12 @@ def _rendered(table: ResultTable, markdown: bool) -> str:
     worst = "Worst tenth" if table_worst(table) == "worst_10" else "Worst class"
     titles = ["Method", "Clean (%) ↑", f"{name} (%) ↑", f"{worst} (%) ↑", "NSD ↓", "Minutes"]
     several = len(table.groups) > 1
+    students = [row for row in table.rows if row.kind == "student"]
+    level_ones = {column for column in columns if len({_cell(row, column, False) for row in students}) == 1}
     rows = [
         [
             _label(row, group.student if several else "", markdown),
-            *(_cell(row, column, markdown) for column in columns),
+            *(_cell(row, column, markdown and column not in level_ones) for column in columns),
             _minutes(row),
         ]
         for group in table.groups
@@ -87,8 +90,15 @@ def _rendered(table: ResultTable, markdown: bool) -> str:
     if markdown:
         marks = "**Bold**: the best" + (", and what the test images cannot tell from it." if table.tested else ".")
         said.append(marks)
+    said += map(escape_markdown if markdown else printable, _doubts(table))
     title = f"**{escape_markdown(table.title)}**" if markdown else table.title
     return f"{title}\n\n{text}\n\n" + ("<br>\n" if markdown else "\n").join(said) + "\n"
+
+
+def _doubts(table: ResultTable) -> Iterator[str]:
+    """What the whole table warns of and notes; not that runs have warnings of their own, of which nearly all have."""
+    yield from (f"Warning. {text}" for text in table.warnings if not text.startswith(OWN_WARNINGS))
+    yield from (f"Note. {text}" for text in table.notes)
 
 
 def table_worst(table: ResultTable) -> str:
@@ -108,8 +118,8 @@ def _legend(table: ResultTable, attack: str) -> Iterator[str]:
     )
     if any(row.flattered for row in table.rows):
         yield f"{FLATTERED} Attacks that follow gradients flatter these rows; AutoAttack also asks without."
-    if line := about_contested(table):
-        yield line
+    yield from [APART] if any("code=" in row.settings for row in table.rows) else []
+    yield from filter(None, (about_contested(table), about_other_code(table.groups)))
 
 
 def _label(row: Row, student: str, markdown: bool) -> str:
@@ -118,12 +128,13 @@ def _label(row: Row, student: str, markdown: bool) -> str:
     return text + row.marks
 
 
-def _cell(row: Row, column: Column, markdown: bool) -> str:
+def _cell(row: Row, column: Column, bold: bool) -> str:
+    """A number; with Markdown's mark where it is the best and that is to be seen."""
     cell = row.cells.get(column)
     if cell is None or cell.mean is None:
         return NOT_RUN if cell is None else cell.text or UNDEFINED
     text = f"{cell.mean:.3f}" if column.metric == "nsd" else f"{100 * cell.mean:.1f}"
-    return f"**{text}**" if markdown and cell.mark in ("best", "tied") else text
+    return f"**{text}**" if bold and cell.mark in ("best", "tied") else text
 
 
 def _minutes(row: Row) -> str:

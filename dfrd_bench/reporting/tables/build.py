@@ -10,7 +10,9 @@ from statistics import fmean, stdev
 
 from dfrd_bench.errors import DfrdBenchError, unknown_name
 from dfrd_bench.records.schema import NO_TEACHER, Record
+from dfrd_bench.reporting.codes import beside_todays
 from dfrd_bench.reporting.evidence import Evidence, Run
+from dfrd_bench.reporting.found import without_copies
 from dfrd_bench.reporting.tables.comparability import (
     dataset_options,
     distinguish,
@@ -56,7 +58,7 @@ def build_tables(
     """Arrange records as the papers do: a table per dataset, teacher and track, a group per student, a row per method.
 
     Methods come in the papers' order, others after them by name. Runs that differ in their seed alone share a row.
-    A column with a single value has no mark; equal printed values share theirs.
+    Equal printed values share their mark; a column that prints one value only has none.
 
     Args:
         runs: records and where each was found.
@@ -99,7 +101,7 @@ def _table(
     stages: bool,
 ) -> ResultTable:
     """The table of all runs of one track on one dataset with one teacher."""
-    runs, notes = _without_copies(runs)
+    runs, notes = without_copies(runs)
     specs = [record.spec for _, record in runs]
     ran, lonely = _columns_of(_records(runs), attacks)
     notes += lonely
@@ -150,20 +152,6 @@ def _columns_of(records: Sequence[Record], chosen: set[str] | None) -> tuple[set
     return students, [note] if names else []
 
 
-def _without_copies(runs: list[Run]) -> tuple[list[Run], list[str]]:
-    """Each run once, the first found; and a note for each later one that says something else."""
-    first: dict[str, Run] = {}
-    notes = []
-    for where, record in runs:
-        kept = first.setdefault(record.spec.digest() + record.spec.variant, (where, record))
-        if kept[1].evaluation.attacks.keys() != record.evaluation.attacks.keys() or any(
-            result.confusion != record.evaluation.attacks[name].confusion
-            for name, result in kept[1].evaluation.attacks.items()
-        ):
-            notes.append(f"Two records of one run differ; {kept[0]} is shown, {where} is not.")
-    return list(first.values()), notes
-
-
 def _rows(runs: list[Run], columns: Sequence[Column], unconverted: Collection[str]) -> list[tuple[Row, list[Run]]]:
     """One row per method, variant and settings, in the papers' order, with its runs by seed.
 
@@ -182,10 +170,16 @@ def _rows(runs: list[Run], columns: Sequence[Column], unconverted: Collection[st
         for run in same_name:
             by_settings.setdefault(settings_of(run[1].spec), []).append(run)
         names = distinguish([part[0][1].spec for part in by_settings.values()])
-        for settings, part in sorted(zip(names, by_settings.values(), strict=True), key=lambda pair: pair[0]):
+        for settings, part in sorted(zip(names, by_settings.values(), strict=True), key=_todays_first):
             part.sort(key=lambda run: run[1].spec.seed)
             rows.append((_row(_records(part), settings, columns, unconverted), part))
     return rows
+
+
+def _todays_first(row: tuple[str, list[Run]]) -> tuple[bool, str]:
+    """In which order the settings of one method stand."""
+    settings, part = row
+    return bool(beside_todays(part[0][1].spec)), settings
 
 
 def _row(part: list[Record], settings: str, columns: Sequence[Column], unconverted: Collection[str]) -> Row:
@@ -201,6 +195,7 @@ def _row(part: list[Record], settings: str, columns: Sequence[Column], unconvert
         flattered=why_flattered(part),
         sees=spec.sees if spec.kind == "student" else "",
         records=tuple(part),
+        other_code=beside_todays(spec),
     )
 
 

@@ -13,6 +13,7 @@ from dfrd_bench.records.schema import NO_TEACHER, ExperimentSpec, Record
 from dfrd_bench.reporting.codes import short
 from dfrd_bench.reporting.tables.flattered import about_flattered
 from dfrd_bench.reporting.tables.layout import NOT_RUN, UNDEFINED, ResultTable, attack_title
+from dfrd_bench.reporting.tables.other_code import APART, about_other_code
 from dfrd_bench.reporting.tables.tracks import ABOUT
 
 Member = tuple[str, list[Record]]
@@ -39,7 +40,6 @@ SUPERSEDED = {
 }
 """Why runs of an older provider are no longer what their method gives."""
 OWN_WARNINGS = "Runs of these rows carry warnings of their own"
-OTHER_CODE = "code=…: rows made by different code of the method, or by code that their records do not name."
 SHOWN_SETTINGS = 2
 LONGEST_SETTING = 24
 
@@ -76,7 +76,7 @@ def legend(table: ResultTable, records: Sequence[Record]) -> tuple[str, ...]:
     about += filter(None, [ABOUT[table.track]])
     about.extend(dict.fromkeys(text for record in records for text in _about_images(record)))
     if any("code=" in row.settings for row in table.rows):
-        about.append(OTHER_CODE)
+        about.append(APART)
     texts = {row.cells[column].text for row in table.rows for column in table.columns}
     uncertain = " ".join({row.uncertainty(column) for row in table.rows for column in table.columns})
     if "±" in uncertain:
@@ -94,6 +94,8 @@ def legend(table: ResultTable, records: Sequence[Record]) -> tuple[str, ...]:
         about.append(f"{explained}.")
     if flattered := about_flattered(table.groups):
         about.append(flattered)
+    if other_code := about_other_code(table.groups):
+        about.append(other_code)
     return tuple(about)
 
 

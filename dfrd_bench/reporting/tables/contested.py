@@ -11,6 +11,7 @@ from dfrd_bench.evaluation.best_known import BestKnown, best_known
 from dfrd_bench.records.schema import Record
 from dfrd_bench.reporting.evidence import Run
 from dfrd_bench.reporting.tables.layout import CONTESTED, ResultTable, Row
+from dfrd_bench.reporting.tables.naming import named_rows
 
 Found = Mapping[tuple[str, str], BestKnown]
 """By network and test images (both sha256) of a run: what is known of it, where it was contested."""
@@ -42,13 +43,7 @@ def with_contests(table: ResultTable, found: Found) -> ResultTable:
 
 def about_contested(table: ResultTable) -> str:
     """The line that says what the mark on a row means; "" where no row has it."""
-    several = len(table.groups) > 1
-    lines = {
-        f"{row.label} on {group.student}" if several and row.kind == "student" else row.label: row
-        for group in table.groups
-        for row in group.rows
-        if row.best_known is not None
-    }
+    lines = {name: row for name, row in named_rows(table.groups) if row.best_known is not None}
     if not lines:
         return ""
     parts = "; ".join(f"{name}: {said_of(row.best_known or 0, row.records)}" for name, row in lines.items())

@@ -65,7 +65,7 @@ def with_cost(table: ResultTable) -> ResultTable:
         Group(
             group.student,
             tuple(
-                replace(row, cells=_cells(row), flattered="", best_known=None)
+                replace(row, cells=_cells(row), flattered="", best_known=None, other_code="")
                 for row in group.rows
                 if row.kind == "student"
             ),

@@ -8,6 +8,7 @@ from statistics import fmean
 
 from dfrd_bench.records.schema import Record
 from dfrd_bench.reporting.tables.layout import FLATTERED, Group
+from dfrd_bench.reporting.tables.naming import named_rows
 
 PGD_EXCESS = 0.10  # of its accuracy over that under AutoAttack
 SQUARE_SHARE = 0.005  # of the images, that Square broke after all attacks that use gradients
@@ -33,13 +34,7 @@ def why_flattered(records: Sequence[Record]) -> str:
 
 def about_flattered(groups: Sequence[Group]) -> str:
     """The line below a table that says what the mark on a row means, and what earned it; "" where no row has it."""
-    several = len(groups) > 1
-    signs = {
-        f"{row.label} on {group.student}" if several and row.kind == "student" else row.label: row.flattered
-        for group in groups
-        for row in group.rows
-        if row.flattered
-    }
+    signs = {name: row.flattered for name, row in named_rows(groups) if row.flattered}
     if not signs:
         return ""
     return (

@@ -5,44 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from dfrd_bench.reporting.escaping import escape_latex, printable
+from dfrd_bench.reporting.escaping import escape_latex
+from dfrd_bench.reporting.paper import SEPARATION, SIZES, Float, Paper, floats, line_of, text_width
 from dfrd_bench.reporting.tables.choice import by_attack
 from dfrd_bench.reporting.tables.layout import TIED, Column, ResultTable, Row, attack_title
 from dfrd_bench.reporting.tables.markup import LATEX, label_cells, labels
 from dfrd_bench.reporting.tables.stages import with_stages
 
-Notes = Literal["below", "caption", "none"]
-NARROW, WIDE = 239.0, 505.0  # points: a column and the text of a page with two, 3.3 and 7 inches
-SIZES = (("footnotesize", 8.0), ("scriptsize", 7.0))  # of a document in 10 points
-SEPARATION = 2.0  # points on either side of a column
 BOLD = 1.17
-EM = {".": 0.32, ",": 0.32, " ": 0.39, "-": 0.39, "(": 0.45, ")": 0.45, "[": 0.32, "]": 0.32, "±": 0.9, TIED: 0.45}
-DIGIT, CAPITAL, OTHER = 0.58, 0.83, 0.62  # widths in units of the font's size, of Computer Modern at 7 points
-CAPITALS = re.compile("[A-ZΑ-Ω%∞↑↓+=‡]")
-
-
-@dataclass(frozen=True)
-class Paper:
-    """How tables are to stand in a paper.
-
-    Attributes:
-        wide: across both columns of a page (`table*`).
-        caption: LaTeX, in place of the table's title.
-        label: in place of the table's own; of several tables the later ones have `-2`, `-3`, … behind it.
-        notes: what the numbers mean and what to beware of: below the table, in its caption, or nowhere.
-    """
-
-    wide: bool = False
-    caption: str | None = None
-    label: str | None = None
-    notes: Notes = "below"
-
-    @property
-    def width(self) -> float:
-        """How wide a table may be, in points."""
-        return WIDE if self.wide else NARROW
 
 
 @dataclass(frozen=True)
@@ -60,16 +31,21 @@ def to_latex(tables: Sequence[ResultTable], paper: Paper | None = None) -> str:
     Where one does not fit, what stands behind the numbers goes below them; where that does not either, it becomes several.
     """
     paper = paper or Paper()
-    notes = r", \usepackage{threeparttable}" if paper.notes == "below" else ""
-    lines = [rf"% Needs \usepackage{{booktabs}}{notes} in the preamble."]
+    lines = [paper.preamble]
     used = 0
     for table in with_stages(tables):
         fit = fitted(table, paper.width)
         first = 0 if paper.label is None else used  # a table's own name is no other table's
-        names = [_label(table, paper, first + number) for number in range(len(fit.parts))]
         used += len(fit.parts)
-        for columns, name in zip(fit.parts, names, strict=True):
-            lines += _environment(table, columns, fit, paper, names, name)
+        content = Float(
+            titles=[table.title] * len(fit.parts),
+            names=[paper.name(_own_name(table), first + number) for number in range(len(fit.parts))],
+            tabulars=[[*_tabular(table, columns, stacked=fit.stacked)] for columns in fit.parts],
+            size=fit.size,
+            explained=[*LATEX.caption(table)],
+            notes=table.notes,
+        )
+        lines += floats(content, paper)
     return "\n".join(lines) + "\n"
 
 
@@ -116,55 +92,17 @@ def _cell_widths(table: ResultTable, column: Column, *, stacked: bool) -> Iterat
             yield text_width(behind.strip())
 
 
-def text_width(text: str) -> float:
-    """About how wide a text is, in units of its font's size; rather too wide than too narrow."""
-    return sum(
-        EM.get(c) or (DIGIT if c.isdigit() else CAPITAL if CAPITALS.match(c) else OTHER) for c in printable(text)
-    )
-
-
 def _between(table: ResultTable, size: int) -> tuple[tuple[Column, ...], ...]:
     """The columns of so many attacks at a time."""
     parts = [table.attacks[at : at + size] for at in range(0, len(table.attacks), size)]
     return tuple(tuple(column for column in table.columns if column.attack in part) for part in parts)
 
 
-def _label(table: ResultTable, paper: Paper, number: int) -> str:
-    """The label of a table's part, the first of all having no number."""
-    if paper.label is not None:
-        return paper.label + (f"-{number + 1}" if number else "")
+def _own_name(table: ResultTable) -> str:
+    """What tells a table from others, for its label."""
     part = f"-{table.attacks[0]}-stages" if table.columns[0].stage else f" {table.part}".rstrip()
     track = "" if table.track == "data-free" else f" {table.track}"
-    own = re.sub(r"[^a-z0-9]+", "-", f"{table.dataset}-{table.teacher}{track}{part}".lower())
-    return f"tab:{own}" + (f"-{number + 1}" if number else "")
-
-
-def _environment(
-    table: ResultTable, columns: tuple[Column, ...], fit: Fit, paper: Paper, names: Sequence[str], name: str
-) -> Iterator[str]:
-    """One `table` or `table*`; the last of a table's parts has the notes."""
-    kind, last = "table*" if paper.wide else "table", name == names[-1]
-    caption = paper.caption or f"{escape_latex(table.title)}."
-    caption += " (Continued.)" if name != names[0] else ""
-    explained = list(LATEX.caption(table)) if paper.notes != "none" else []
-    if paper.notes == "caption" and last:
-        caption = " ".join([caption, *explained])
-    elif explained and not last:
-        caption += rf" For notes see Table~\ref{{{names[-1]}}}."
-    below = explained if paper.notes == "below" and last else []
-    yield from (f"% Note. {printable(note)}" for note in table.notes if last)
-    yield rf"\begin{{{kind}}}[t]"
-    yield rf"  \centering\{fit.size}\setlength{{\tabcolsep}}{{{SEPARATION:g}pt}}"
-    yield from [r"  \begin{threeparttable}"] if below else []
-    yield rf"  \caption{{{caption}}}"
-    yield rf"  \label{{{name}}}"
-    yield from (f"  {line}" for line in _tabular(table, columns, stacked=fit.stacked))
-    if below:
-        yield rf"  \begin{{tablenotes}}[flushleft]\{SIZES[-1][0]}"
-        yield from (rf"    \item {sentence}" for sentence in below)
-        yield r"  \end{tablenotes}"
-        yield r"  \end{threeparttable}"
-    yield rf"\end{{{kind}}}"
+    return re.sub(r"[^a-z0-9]+", "-", f"{table.dataset}-{table.teacher}{track}{part}".lower())
 
 
 def _tabular(table: ResultTable, columns: Sequence[Column], *, stacked: bool) -> Iterator[str]:
@@ -177,15 +115,15 @@ def _tabular(table: ResultTable, columns: Sequence[Column], *, stacked: bool) ->
         at += count
     yield rf"\begin{{tabular}}{{l{'c' * (total - 1)}}}"
     yield r"  \toprule"
-    yield f"  {_row([*[''] * len(left), *tops])}"
+    yield f"  {line_of([*[''] * len(left), *tops])}"
     yield f"  {''.join(rules)}"
-    yield f"  {_row([*left, *(escape_latex(column.title) for column in columns)])}"
+    yield f"  {line_of([*left, *(escape_latex(column.title) for column in columns)])}"
     for group in table.groups:
         yield r"  \midrule"
         yield rf"  \multicolumn{{{total}}}{{l}}{{\emph{{{escape_latex(group.student)}}}}} \\"
         for row in group.rows:
             names = [escape_latex(text) for text in label_cells(table, group.student, row)[1:]]
-            yield from (f"  {_row(cells)}" for cells in _cells(names, row, columns, stacked=stacked))
+            yield from (f"  {line_of(cells)}" for cells in _cells(names, row, columns, stacked=stacked))
     yield r"  \bottomrule"
     yield r"\end{tabular}"
 
@@ -199,7 +137,3 @@ def _cells(names: list[str], row: Row, columns: Sequence[Column], *, stacked: bo
     behind = [escape_latex(row.uncertainty(column).strip().replace("± ", "±")) for column in columns]
     if any(behind):
         yield [*[""] * len(names), *behind]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return " & ".join(cells) + r" \\"

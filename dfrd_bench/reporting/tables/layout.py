@@ -45,7 +45,7 @@ STAGE_TITLES = {
     "square": "Square",
 }
 STAGE_PREFIX = "after_"  # of a metric: the accuracy after a stage of the attack
-UNDEFINED, NOT_RUN, TIED, FLATTERED, CONTESTED = "–", "·", "†", "‡", "§"
+UNDEFINED, NOT_RUN, TIED, FLATTERED, CONTESTED, OTHER_CODE = "–", "·", "†", "‡", "§", "¶"
 UNCONVERTED = "conversion=false"
 WITH_DATA = {"data-free": "", "with data": " with the training images", "both": " with and without the training images"}
 """What a title says of the track."""
@@ -126,6 +126,7 @@ class Row:
         flattered: what shows that the gradient attacks flatter it, see `flattered`; "" where nothing does.
         sees: what the method sees of the dataset; "" for a row that is no student of ours.
         best_known: what everybody's attacks leave, a fraction, where somebody else's broke more than ours, see `contested`.
+        other_code: by which code it was made, where that is not its method's of today, see `other_code`; else "".
     """
 
     kind: Literal["student", "teacher", "published", "difference"]
@@ -141,11 +142,13 @@ class Row:
     flattered: str = ""
     sees: str = ""
     best_known: float | None = None
+    other_code: str = ""
 
     @property
     def marks(self) -> str:
         """The signs behind its label."""
-        return FLATTERED * bool(self.flattered) + CONTESTED * (self.best_known is not None)
+        contested = self.best_known is not None
+        return FLATTERED * bool(self.flattered) + CONTESTED * contested + OTHER_CODE * bool(self.other_code)
 
     def uncertainty(self, column: Column) -> str:
         """What stands behind a number: its interval, or ± its spread over seeds, or ""."""

@@ -27,7 +27,7 @@ def competitors(rows: Sequence[Row], column: Column) -> list[int]:
 
 
 def marked(rows: Sequence[Row], columns: Sequence[Column], tests: Tests) -> tuple[Row, ...]:
-    """The rows with marks in every column that at least two of them compete in.
+    """The rows with marks in every column that at least two of them compete in, unless all of them print the same.
 
     Where there is a test, every value that does not differ significantly from the best one is tied with it, and not only
     the runner-up: a mark that one row lacks says that a test has told it from the best. Without a test, marks go by the
@@ -52,6 +52,8 @@ def _marks(rows: Sequence[Row], places: Sequence[int], column: Column, tests: Te
     """Place -> mark, of the rows in `places`."""
     printed = {place: float(rows[place].cells[column].text) for place in places}
     ranking = sorted(set(printed.values()), reverse=not column.lower_is_better)
+    if len(ranking) == 1:  # as the worst class under AutoAttack, of which often nothing is left in any row
+        return {}
     if column.attack not in tests:
         names: tuple[Mark, ...] = ("best", "second")
         return {place: names[ranking.index(value)] for place, value in printed.items() if value in ranking[:2]}

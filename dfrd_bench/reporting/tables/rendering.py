@@ -8,8 +8,9 @@ from typing import Any
 from dfrd_bench.errors import unknown_name
 from dfrd_bench.reporting.escaping import cell as cell_of
 from dfrd_bench.reporting.escaping import escape_html, escape_markdown
+from dfrd_bench.reporting.paper import Paper
 from dfrd_bench.reporting.tables.choice import by_attack
-from dfrd_bench.reporting.tables.latex import Paper, to_latex
+from dfrd_bench.reporting.tables.latex import to_latex
 from dfrd_bench.reporting.tables.layout import (
     ATTACK_TITLES,
     METRIC_TITLES,
@@ -92,7 +93,8 @@ def to_csv(tables: Sequence[ResultTable]) -> str:
     stages of an attack are `<attack>_after_<stage>`. A number is empty where it is undefined or was not run. `flattered` says
     whether the gradient attacks flatter the row. Beside a paper's table, `source` says which version of the paper printed a
     row. Where a method sees the training images, `sees` says what each row's method does. Where a row is contested, `best_known`
-    holds what everybody's attacks leave of it. Columns of the tables below come last.
+    holds what everybody's attacks leave of it. Where a row is by other code than its method's of today, `other_code` says which
+    are. Columns of the tables below come last.
     """
     import pandas as pd
 
@@ -111,6 +113,7 @@ def to_csv(tables: Sequence[ResultTable]) -> str:
     names += ["source"] if any(row.source for table in tables for row in table.rows) else []
     tracks = any(table.track != "data-free" for table in tables)  # a column that older readers do not know
     contested = any(row.best_known is not None for table in tables for row in table.rows)
+    other_code = any(row.other_code for table in tables for row in table.rows)
     rows: list[dict[str, Any]] = []
     for table in tables:
         for group in table.groups:
@@ -118,6 +121,7 @@ def to_csv(tables: Sequence[ResultTable]) -> str:
                 whose = row.origin or (table.dataset, table.teacher, group.student)
                 values = (*whose, row.kind, row.method, row.variant, row.settings, len(row.seeds), bool(row.flattered))
                 cells: dict[str, Any] = {"sees": row.sees, "best_known": row.best_known}
+                cells["other_code"] = bool(row.other_code)
                 for c, cell in row.cells.items():
                     low, high = cell.interval or (None, None)
                     all_of_it = {
@@ -135,6 +139,7 @@ def to_csv(tables: Sequence[ResultTable]) -> str:
         names
         + ["sees"] * tracks
         + ["best_known"] * contested
+        + ["other_code"] * other_code
         + [column.key + ending for column in columns for ending in (endings if column in ranked else endings[:2])]
     )
     frame = pd.DataFrame(rows, columns=header)

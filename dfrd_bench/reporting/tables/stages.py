@@ -15,6 +15,7 @@ from dfrd_bench.reporting.tables.layout import (
     ResultTable,
     attack_title,
 )
+from dfrd_bench.reporting.tables.other_code import about_other_code
 
 NONE_RECORDED = (
     "No attack shown here was recorded with its stages. AutoAttack is from now on; what older records do not hold, only a new "
@@ -56,7 +57,6 @@ def _stage_table(table: ResultTable, attack: str) -> ResultTable:
     groups = [Group(group.student, tuple(row for row in group.rows if row.seeds)) for group in table.groups]
     texts = {row.cells[column].text for group in groups for row in group.rows for column in columns}
     absent = f" {NOT_RUN} not recorded." if NOT_RUN in texts else ""
-    flattered = about_flattered(groups)
     return replace(
         table,
         columns=columns,
@@ -66,7 +66,7 @@ def _stage_table(table: ResultTable, attack: str) -> ResultTable:
         legend=(
             "Accuracy (%) after each stage, in the order in which they ran: each attacks the images that are still standing, and "
             f"the last leaves the accuracy under {attack_title(attack)} itself.{absent}",
-            *([flattered] if flattered else []),
+            *filter(None, (about_flattered(groups), about_other_code(groups))),
         ),
         warnings=(),
         notes=(),
