@@ -119,6 +119,18 @@ def read_entries(path: Path | Traversable) -> list[Entry]:
         raise DfrdBenchError(f"The published numbers in {path} are damaged; reinstall dfrd-bench.") from error
 
 
+def tables_called(name: str) -> tuple[str, ...]:
+    """The names of all tables of a paper, e.g. "ferd", or of the one that is named, e.g. "ferd:table1".
+
+    Raises:
+        DfrdBenchError: there is no such paper or table.
+    """
+    if name in papers():
+        return tuple(full for full in published() if full.startswith(f"{name}:"))
+    published_table(name)
+    return (name,)
+
+
 def published_table(name: str) -> tuple[Entry, ...]:
     """The numbers of one table, e.g. "ferd:table1", as printed from left to right and from top to bottom.
 

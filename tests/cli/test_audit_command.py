@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import tiny
+
+from dfrd_bench.reporting.published import published
 
 RESULTS = Path(__file__).parent.parent.parent / "results"
 
@@ -71,6 +75,42 @@ def test_bad_input_gives_one_line_and_exit_code_2(args: tuple[str, ...], tmp_pat
     assert outcome.err.startswith("Error: ")
     assert outcome.err.count("\n") == 1
     assert tiny.command("audit", tmp_path).code == 2
+
+
+def test_one_published_table_has_its_own_findings_and_those_that_speak_of_it() -> None:
+    everything = pd.read_csv(io.StringIO(tiny.command("audit", "--published", "--format", "csv").out))
+    places = everything["where"].value_counts()
+    name, count = str(places.index[0]), int(places.iloc[0])
+    one = tiny.command("audit", "--published", name, "--format", "csv")
+    frame = pd.read_csv(io.StringIO(one.out))
+    assert (frame["where"] == name).sum() == count
+    elsewhere = frame[frame["where"] != name]
+    assert elsewhere["sentence"].str.endswith(f" in {name}.").all()
+    assert len(frame) == count + everything["sentence"].str.endswith(f" in {name}.").sum()
+    text = tiny.command("audit", "--published", name)
+    assert text.code == 1
+    assert re.search(rf"^{name} +\d+ rows +\d+ numbers", text.out, re.MULTILINE)
+    paper = name.partition(":")[0]
+    assert text.out.count("Version of ") == 1
+    whole = pd.read_csv(io.StringIO(tiny.command("audit", "--published", paper, "--format", "csv").out))
+    assert len(whole) == everything["where"].str.startswith(f"{paper}:").sum()
+
+
+def test_published_tables_can_be_listed_and_a_wrong_name_is_refused_with_the_one_that_is_meant(tmp_path: Path) -> None:
+    listed = tiny.command("audit", "--published", "list")
+    assert listed.code == 0
+    assert [line.split()[0] for line in listed.out.splitlines()] == list(published())
+    rows, numbers = listed.out.splitlines()[0].split()[1], listed.out.splitlines()[0].split()[3]
+    first = published()[next(iter(published()))]
+    assert (int(rows), int(numbers)) == (len({(entry.row) for entry in first}), len(first))
+    for name, said in (
+        ("fred:table1", "Did you mean 'ferd'"),
+        ("ferd:tabel2", "Did you mean 'ferd:table"),
+        (str(tmp_path), "name the folder"),
+    ):
+        done = tiny.command("audit", "--published", name)
+        assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+        assert said in done.err
 
 
 def test_published_tables_are_audited_without_any_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

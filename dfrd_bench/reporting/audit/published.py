@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from dfrd_bench.evaluation.audit import AuditRow, Finding, Kind, Quantity, audit, cell_name
 from dfrd_bench.records.schema import METRICS
@@ -11,6 +11,8 @@ from dfrd_bench.reporting.published import CLASSES, Entry, published
 CLASS_IMAGES = {"cifar10": 1000, "cifar100": 100, "tiny-imagenet": 50}
 RULED = {"ferd:table7": 5}
 """Rows above a rule that only the print has, as the marks show; the text speaks of the four rows below it."""
+REPEATED = "repeated-cell"  # the rule that tables of one paper agree
+NAME_WIDTH = 16
 
 
 def audit_published(tables: Mapping[str, Sequence[Entry]] | None = None) -> list[Finding]:
@@ -23,6 +25,25 @@ def audit_published(tables: Mapping[str, Sequence[Entry]] | None = None) -> list
     findings += repeated_cells(tables)
     order = list(tables)
     return sorted(findings, key=lambda finding: order.index(finding.where))
+
+
+def audit_tables(names: Collection[str]) -> list[Finding]:
+    """What breaks a rule in some of the published tables, and where they say something else than another one does."""
+    return [
+        finding
+        for finding in audit_published()
+        if finding.where in names or (finding.rule == REPEATED and finding.sentence.endswith(tuple(map(_in, names))))
+    ]
+
+
+def overview(names: Iterable[str]) -> str:
+    """A line for each of some published tables: its name, of which datasets, and how many rows and numbers it has."""
+    lines = []
+    for name in names:
+        entries = published()[name]
+        datasets = ", ".join(dict.fromkeys(entry.dataset for entry in entries))
+        lines.append(f"{name:{NAME_WIDTH}}  {len(_by_row(entries)):3} rows  {len(entries):4} numbers  {datasets}\n")
+    return "".join(lines)
 
 
 def rows_of(name: str, entries: Iterable[Entry]) -> list[AuditRow]:
@@ -85,8 +106,13 @@ def repeated_cells(tables: Mapping[str, Sequence[Entry]]) -> Iterator[Finding]:
             where, earlier = first.setdefault(key, (name, entry))
             if where != name and abs(earlier.number - entry.number) > 1e-9:
                 numbers = f"{entry.value}; in {where} {earlier.value}"
-                text = f"The same network has another {cell_name(entry.attack, entry.metric)} in {where}."
-                yield _finding(name, entry, "repeated-cell", "contradictory", numbers, text)
+                text = f"The same network has another {cell_name(entry.attack, entry.metric)}{_in(where)}"
+                yield _finding(name, entry, REPEATED, "contradictory", numbers, text)
+
+
+def _in(name: str) -> str:
+    """How a finding's sentence ends that speaks of another table."""
+    return f" in {name}."
 
 
 def _by_row(entries: Iterable[Entry]) -> list[list[Entry]]:
