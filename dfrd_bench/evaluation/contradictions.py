@@ -98,14 +98,36 @@ def metrics_astray(result: AttackRecord) -> Iterator[tuple[str, object, object]]
 
 def origin_astray(folder: Path, record: Record) -> Iterator[str]:
     """A folder's name that was made from another spec, and weights beside the record that are another network's."""
+    yield from folder_astray(folder, record)
+    yield from weights_astray(folder, record)
+
+
+def named_by_settings(folder: Path) -> bool:
+    """Whether a folder's name says of which seed and settings it is, and is not somebody's own."""
+    return FOLDER.search(folder.resolve().name) is not None
+
+
+def weights_beside(folder: Path, record: Record) -> Path | None:
+    """The weights that a record describes, if they lie where a run leaves them; None of a teacher that was not trained here."""
+    spec = record.spec
+    path = folder / WEIGHTS_FILE if spec.kind == "student" else folder.resolve().with_suffix(TEACHER_SUFFIX)
+    return path if path.exists() and not (spec.kind == "teacher" and record.training is None) else None
+
+
+def folder_astray(folder: Path, record: Record) -> Iterator[str]:
+    """A folder's name that was made from another spec."""
     spec, named = record.spec, FOLDER.search(folder.resolve().name)
     if named and (int(named[1]), named[2]) != (spec.seed, spec.digest()):
         yield (
             f"The folder is named for seed {named[1]} and settings {named[2]}, the record is of seed {spec.seed} and "
             f"settings {spec.digest()}."
         )
-    path = folder / WEIGHTS_FILE if spec.kind == "student" else folder.resolve().with_suffix(TEACHER_SUFFIX)
-    if not path.exists() or (spec.kind == "teacher" and record.training is None):
+
+
+def weights_astray(folder: Path, record: Record) -> Iterator[str]:
+    """Weights beside a record that are another network's."""
+    path = weights_beside(folder, record)
+    if path is None:
         return
     try:
         if sha256_of(path) != record.weights_sha256:

@@ -11,6 +11,7 @@ from dfrd_bench.evaluation.summary import attack_record, evaluation_record
 from dfrd_bench.records.schema import EvaluationRecord, Predictions, Record
 
 CLOSE = 1e-12
+KEPT = {"parameters", "stages", "seconds", "environment"}  # of an attack, what its predictions do not say
 
 
 def recomputed(record: Record, predictions: Predictions) -> EvaluationRecord:
@@ -36,6 +37,17 @@ def recomputed(record: Record, predictions: Predictions) -> EvaluationRecord:
         new = attack_record(predictions.labels, predicted, classes, old.parameters, old.seconds, old.stages)
         attacks[name] = new.model_copy(update={"environment": old.environment})
     return evaluation_record(predictions.labels, predictions.attacks, attacks, record.evaluation.seed)
+
+
+def numbers_in(evaluation: EvaluationRecord) -> int:
+    """How many numbers of an evaluation are computed again from its predictions."""
+
+    def count(value: Any) -> int:
+        parts = value.values() if isinstance(value, dict) else value
+        return sum(map(count, parts)) if isinstance(value, (dict, list, tuple)) else 1
+
+    attacks = (attack.model_dump().items() for attack in evaluation.attacks.values())
+    return sum(count(value) for parts in attacks for name, value in parts if name not in KEPT) + 1  # and the worst case
 
 
 def differences(record: Record, predictions: Predictions) -> list[str]:

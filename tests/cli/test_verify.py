@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,13 @@ def test_a_changed_number_is_named(run: Path, number: str) -> None:
     done = tiny.command("verify", run)
     assert done.code == 1
     assert f"evaluation.attacks.pgd20.{number}: 0.123 recorded" in done.out
-    assert len(done.out.splitlines()) == 3  # the run, the number, the count
+    assert done.out.count(" recorded, ") == 1
+    assert [line.split()[0] for line in done.out.splitlines()[:4]] == [
+        "differs",
+        "–",
+        "holds",
+        "differs",
+    ]  # run, checks
 
 
 def test_a_changed_interval_confusion_matrix_and_worst_case_are_named(run: Path) -> None:
@@ -163,6 +171,45 @@ def test_another_weights_file_and_an_edited_seed_are_named(run: Path, file: str)
     done = tiny.command("verify", folder)
     assert done.code == 1
     assert ("sha256 differ" if file != "record.json" else "The folder is named for seed 0") in done.out
+
+
+def test_of_one_record_it_says_what_was_held_against_what_and_what_was_not_asked(run: Path) -> None:
+    folder = run.rename(run.parent / f"default-seed0-{load_record(run).spec.digest()}")
+    done = tiny.command("verify", folder)
+    verdict, named, weights, numbers, unasked, spent = done.out.splitlines()
+    assert verdict == f"holds    {folder}"
+    assert re.search(r"^ +holds +folder: named for seed 0 and settings [0-9a-f]{8},", named)
+    assert re.search(r"^ +holds +weights: student.safetensors is the network that was measured, sha256 ", weights)
+    content = json.loads((folder / "record.json").read_text())["evaluation"]
+    bounds = sum(2 if found else 1 for attack in content["attacks"].values() for found in attack["intervals"].values())
+    count = 2 * (100 + 10 + 5) + bounds + 1  # confusion matrix, classes, metrics and entropy; the worst case
+    assert f"numbers: {count} of 2 attacks (clean, pgd20) computed again from the predictions of 60 images" in numbers
+    assert unasked.startswith("Not asked: whether the weights give these predictions")
+    assert re.search(r"^Checked in \d", spent)
+
+
+def test_what_is_not_there_is_not_said_to_hold_and_a_rerun_is_named(run: Path) -> None:
+    again = tiny.command("verify", run, "--rerun", "--quiet", "--attacks", "clean")
+    assert re.search(r"^ +– +folder: is not named for a seed", again.out, re.MULTILINE)
+    assert re.search(r"^ +holds +rerun: the stored weights, attacked again with clean on", again.out, re.MULTILINE)
+    assert "Not asked" not in again.out
+    (run / "student.safetensors").unlink()
+    done = tiny.command("verify", run)
+    assert (done.code, "–        weights: are not kept" in done.out) == (0, True)
+
+
+def test_of_many_records_the_sum_is_said_and_only_what_differs_in_full(run: Path, tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        shutil.copytree(run, tmp_path / "all" / name)
+    edit(tmp_path / "all" / "b", lambda record: record["evaluation"].update(worst_case=1.0))
+    done = tiny.command("verify", tmp_path / "all")
+    assert done.code == 1
+    lines = done.out.splitlines()
+    assert [line.split()[0] for line in lines if not line.startswith(" ")][:3] == ["holds", "differs", "holds"]
+    assert sum("numbers:" in line for line in lines) == 1
+    assert "2 records hold: " in done.out
+    assert "of 4 attacks, computed again" in done.out
+    assert lines[-1] == "1 of 3 records differ or cannot be checked."
 
 
 def test_nothing_to_verify_is_a_mistake_of_the_user(tmp_path: Path) -> None:
