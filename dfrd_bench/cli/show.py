@@ -40,7 +40,8 @@ def show(method: str, dataset: str | None, preset: str | None, as_json: bool, as
 
     With --dataset and --preset also the values that a run would use. Of a method that is built on another, e.g. with its
     released code's choices, what differs. Of a run's folder: what it was, how it was made, its numbers, its warnings in
-    full and its files; of an unfinished one, where it stopped.
+    full and its files; how each attack was set, by its record, and what this version has where the record is silent. Of an
+    unfinished run, where it stopped.
     """
     if as_config:
         _show_config(Path(method), as_json)
@@ -129,6 +130,7 @@ def _show_run(run: Path, as_json: bool) -> None:
     from dfrd_bench.evaluation.contradictions import contradictions
     from dfrd_bench.records.store import RECORD_FILE, load_record
     from dfrd_bench.reporting.account import account_of
+    from dfrd_bench.reporting.attack_settings import settings_of_attacks
     from dfrd_bench.runs.overview import standing
 
     if not (run / RECORD_FILE).exists() and (state := standing(run)).spec:
@@ -151,6 +153,7 @@ def _show_run(run: Path, as_json: bool) -> None:
     place.print(f"{account.title}\n{run}\n", style="bold", markup=False)
     _print_pairs(account.what)
     _print_pairs(account.made)
+    _print_pairs(settings_of_attacks(record))
     print_outcome(record.evaluation)
     place.print()
     if account.contests:
