@@ -15,6 +15,8 @@ from measured_runs import LABELS, measured, right_on
 from dfrd_bench.registry import METHODS
 from dfrd_bench.reporting.comparison.matrix import compare_rows
 from dfrd_bench.reporting.comparison.members import members_of
+from dfrd_bench.reporting.figures.choice import Wanted, choose_table, narrowed_runs
+from dfrd_bench.reporting.found import find_runs
 
 OLD = "0ddc0de0" * 8
 OLD_WRONG, NEW_WRONG = (60, 90, 120), (150, 180)  # images of 600, a seed each
@@ -127,3 +129,10 @@ def test_a_copy_of_a_run_is_no_further_seed(results: Path) -> None:
     shutil.copytree(results / "digits", results / "copies" / "digits")
     found = compare_rows(members_of([str(results)], results))
     assert found.seeds == ((0,), (0, 1), (0, 1, 2), (0,))
+
+
+def test_a_figure_notes_which_of_its_rows_are_by_other_code(results: Path) -> None:
+    runs = narrowed_runs(find_runs([results]).runs, Wanted())
+    _, notes = choose_table(runs, Wanted())
+    assert [note.startswith("¶ Not by today") for note in notes] == [True]
+    assert choose_table(narrowed_runs(runs, Wanted(methods=("zskt",))), Wanted())[1] == ()

@@ -15,6 +15,7 @@ from dfrd_bench.reporting.found import runs_of_suite, with_shipped_teachers, wit
 from dfrd_bench.reporting.tables.brief import STRENGTH
 from dfrd_bench.reporting.tables.build import build_tables
 from dfrd_bench.reporting.tables.layout import FLATTERED, WITH_DATA, ResultTable, Row, attack_title
+from dfrd_bench.reporting.tables.other_code import about_other_code
 from dfrd_bench.reporting.tables.tracks import Track
 
 NOTHING_SHARED = "No attack was run on all of these: `dfrd-bench evaluate RUN` adds what one lacks."
@@ -102,7 +103,7 @@ def narrowed_runs(runs: Sequence[Run], wanted: Wanted, folders: Iterable[Path] =
 def choose_table(
     runs: Sequence[Run], wanted: Wanted, *, evidence: Evidence | None = None, intervals: bool = False
 ) -> tuple[ResultTable, tuple[str, ...]]:
-    """The table that a figure is made from, and a note about others that there are.
+    """The table that a figure is made from, and notes about others that there are and about rows by other code than today's.
 
     Args:
         runs: from `narrowed_runs`.
@@ -130,7 +131,7 @@ def choose_table(
     best, *others = sorted(tables, key=lambda table: (table.track == "with data", -len(table.rows)))
     names = dict.fromkeys(f"{table.track}, {taught(table)}" for table in others)
     said = f"Shown: {best.track}, {taught(best)}. Not shown: {'; '.join(names)} (--track, --teacher, --dataset choose)."
-    return best, ((said,) if names else ())
+    return best, tuple(filter(None, (said if names else "", about_other_code(best.groups))))
 
 
 def choose_rows(
