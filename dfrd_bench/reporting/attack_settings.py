@@ -42,7 +42,8 @@ def _of_all() -> str:
 def _unsaid(parameters: Mapping[str, Any], classes: int) -> str:
     """What an attack of ours was set to beside what its record holds; "" of any other, and where nothing is left to say."""
     if "library" in parameters:
-        from dfrd_bench.attacks.autoattack import QUERIES, STANDARD_TARGETS, STEPS
+        from dfrd_bench.attacks.autoattack import QUERIES, STEPS
+        from dfrd_bench.attacks.autoattack_stages import STANDARD_TARGETS
 
         targets = min(STANDARD_TARGETS, classes - 1)
         return (
