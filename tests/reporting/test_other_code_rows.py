@@ -17,6 +17,7 @@ from dfrd_bench.reporting.comparison.matrix import compare_rows
 from dfrd_bench.reporting.comparison.members import members_of
 from dfrd_bench.reporting.figures.choice import Wanted, choose_table, narrowed_runs
 from dfrd_bench.reporting.found import find_runs
+from dfrd_bench.reporting.site.rows import badges
 
 OLD = "0ddc0de0" * 8
 OLD_WRONG, NEW_WRONG = (60, 90, 120), (150, 180)  # images of 600, a seed each
@@ -136,3 +137,12 @@ def test_a_figure_notes_which_of_its_rows_are_by_other_code(results: Path) -> No
     _, notes = choose_table(runs, Wanted())
     assert [note.startswith("¶ Not by today") for note in notes] == [True]
     assert choose_table(narrowed_runs(runs, Wanted(methods=("zskt",))), Wanted())[1] == ()
+
+
+def test_in_the_report_a_run_by_other_code_has_a_badge_that_says_by_which(tmp_path: Path) -> None:
+    _, old = measured(tmp_path, {"pgd20": right_on(60)}, code=OLD)
+    _, new = measured(tmp_path, {"pgd20": right_on(60)}, code=METHODS.code("ferd"))
+    assert badges([new], "", None) == ()
+    (badge,) = badges([old], "", None)
+    assert badge.text == "other code ¶"
+    assert f"made by 0ddc0de0, today's is {METHODS.code('ferd')[:8]}" in badge.why

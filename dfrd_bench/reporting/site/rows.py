@@ -142,7 +142,7 @@ def badges(records: Sequence[Record], flattered: str, best_known: float | None) 
         why = f"Others attacked the same weights and broke more images. Best known robust accuracy (%): {said}."
         found.append(Badge("contested", f"contested {CONTESTED}", why))
     if code := beside_todays(spec):
-        found.append(Badge("old", f"other code {OTHER_CODE}", f"Not by today's code of its method: {code}."))
+        found.append(Badge("code", f"other code {OTHER_CODE}", f"Not by today's code of its method: {code}."))
     if own := list(dict.fromkeys(text for record in records for text in record.warnings)):
         word = "warning" if len(own) == 1 else "warnings"
         found.append(Badge("warning", f"{len(own)} {word}", " ".join(own)))
