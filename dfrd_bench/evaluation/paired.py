@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -16,6 +17,7 @@ from dfrd_bench.evaluation.statistics import RESAMPLES, percentile_interval
 
 Key = TypeVar("Key", bound=Hashable)
 FEW_PATTERNS = 12  # images per pattern from which drawing patterns is faster than drawing images
+SMALLEST = sys.float_info.min  # a p-value is never 0, which a normal law's is 38 standard deviations out
 AT_ONCE = 2**16  # counts that are measured at once, so few that a processor's cache holds them
 
 
@@ -166,7 +168,7 @@ def _finer(p: float, value: float | None, differences: NDArray[np.float64]) -> f
     floor, deviation = 2 / (len(differences) + 1), float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     if value is None or p > floor * (1 + ROUNDING) or deviation <= ROUNDING or value * differences[0] <= 0:
         return p
-    return min(p, math.erfc(abs(value) / deviation / math.sqrt(2)))
+    return min(p, max(SMALLEST, math.erfc(abs(value) / deviation / math.sqrt(2))))
 
 
 def _defined(value: np.float64) -> float | None:

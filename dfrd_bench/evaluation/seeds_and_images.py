@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dfrd_bench.evaluation.metrics import metrics
-from dfrd_bench.evaluation.paired import Difference, Key, PairedBootstrap
+from dfrd_bench.evaluation.paired import SMALLEST, Difference, Key, PairedBootstrap
 from dfrd_bench.evaluation.statistics import CONFIDENCE
 
 RESAMPLES = 2000
@@ -93,4 +93,4 @@ def _student(value: float, error: float, degrees: float) -> tuple[tuple[float, f
 
     law = norm() if math.isinf(degrees) else t(degrees)
     reach = float(law.ppf((1 + CONFIDENCE) / 2)) * error
-    return (value - reach, value + reach), float(2 * law.sf(abs(value) / error))
+    return (value - reach, value + reach), max(SMALLEST, float(2 * law.sf(abs(value) / error)))

@@ -155,6 +155,14 @@ def test_below_what_the_resamples_can_tell_p_outlasts_holm_over_a_thousand_compa
     assert between.p >= 2 / 401
 
 
+def test_a_p_value_is_never_zero_however_far_two_networks_are_apart() -> None:
+    labels = np.arange(20_000) % 10
+    rows = {"a": (np.arange(20_000) < 19_900)[:, None], "b": (np.arange(20_000) < 100)[:, None]}
+    p = PairedBootstrap(rows, labels, resamples=50).difference("a", "b", "average").p
+    assert p is not None
+    assert 0 < p < 1e-300
+
+
 def test_where_resamples_and_observation_point_to_different_sides_p_stays_theirs() -> None:
     rows, labels = {"a": np.ones((20, 1), bool), "b": np.ones((20, 1), bool)}, np.arange(20) % 2
     bootstrap = PairedBootstrap(rows, labels, resamples=99)
