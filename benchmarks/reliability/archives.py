@@ -167,6 +167,7 @@ MUTATE: Mapping[str, Callable[[bytes, Random], bytes]] = {
     "record": json_of,
     "predictions": npz_of,
     "contest": json_of,
+    "sweep": json_of,
     "manifest": json_of,
     "samples": npz_of,
     "unfinished": npz_of,

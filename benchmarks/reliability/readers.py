@@ -17,6 +17,7 @@ from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.best_known import best_known
 from dfrd_bench.evaluation.contradictions import believed_record
 from dfrd_bench.evaluation.summary import attack_record, evaluation_record
+from dfrd_bench.evaluation.swept import swept
 from dfrd_bench.evaluation.unfinished import Finished, Unfinished
 from dfrd_bench.exchange.submission import MANIFESTS_FOLDER, check_submissions, submit
 from dfrd_bench.problem import DatasetInfo, ThreatModel
@@ -33,6 +34,7 @@ from dfrd_bench.records.schema import (
 )
 from dfrd_bench.records.store import save_record, unfinished_file
 from dfrd_bench.records.suites import load_suite
+from dfrd_bench.records.sweeps import SweepPoint, SweepRecord, save_sweep
 from dfrd_bench.records.weights import read_weights, write_weights
 from dfrd_bench.reporting.figures.samples import Samples, load_samples
 from dfrd_bench.reporting.published import read_entries
@@ -141,6 +143,24 @@ def _write_contest(run: Path, record: Record) -> Path:
     return save_contest(run, made, Predictions(LABELS, {"pgd20x5": predicted})) / CONTEST_FILE
 
 
+def _write_sweep(run: Path, record: Record) -> Path:
+    """A sweep of that run under an attack that its record does not have."""
+    eps = record.spec.threat.eps
+    levels = ((0.0, record.evaluation.attacks["clean"].average), (eps, 0.25), (1.0, 0.0))
+    made = SweepRecord(
+        created="2026-01-01T00:00:00Z",
+        attack="fgsm",
+        provider="dfrd-bench 0",
+        eps=eps,
+        seed=0,
+        points=tuple(SweepPoint(eps=level, average=left, worst_class=0) for level, left in levels),
+        weights_sha256=record.weights_sha256,
+        test_digest=record.dataset.test_digest,
+        environment=record.environment,
+    )
+    return save_sweep(run, made)
+
+
 def readers(root: Path) -> dict[str, Reader]:
     """All readers, each with a folder of its own below a root."""
     run = root / "run"
@@ -159,6 +179,15 @@ def readers(root: Path) -> dict[str, Reader]:
             raise DfrdBenchError(found.doubted[0])
         if found.accuracy != 0.5:
             raise WrongError(f"best known {found.accuracy}")
+
+    swept_file = _write_sweep(run, true)
+
+    def sweep() -> None:
+        found = swept(run, true)
+        if found.doubted:
+            raise DfrdBenchError(found.doubted[0])
+        if [one.at(0.0) != one.points[0] or one.eps != true.spec.threat.eps for one in found.sweeps] != [False]:
+            raise WrongError("sweep")
 
     handed_in = root / "repository"
     submit([run], handed_in, by="somebody")
@@ -210,6 +239,7 @@ def readers(root: Path) -> dict[str, Reader]:
         "record": (run / "record.json", ((run / "record.json").read_bytes(),), record),
         "predictions": (run / "predictions.npz", ((run / "predictions.npz").read_bytes(),), record),
         "contest": (contested, (contested.read_bytes(),), contest),
+        "sweep": (swept_file, (swept_file.read_bytes(),), sweep),
         "manifest": (manifest_path, (manifest_path.read_bytes(),), manifest),
         "samples": (run / "samples.npz", ((run / "samples.npz").read_bytes(),), samples),
         "unfinished": (unfinished_path, (unfinished_path.read_bytes(),), unfinished),

@@ -49,7 +49,8 @@ def curve(
 
     ε goes from 0 over a quarter and a half of the run's own to the run's own, and doubles from there until nothing is left, at
     most up to 1; the step is ε/4. Where the accuracy does not fall to 0, gradients are hidden from the attack (or the network
-    takes all images for one class), and what it leaves at the run's ε is not to be trusted either.
+    takes all images for one class), and what it leaves at the run's ε is not to be trusted either. The numbers are kept in RUN,
+    as curve-ATTACK.json, where `report` finds them.
     """
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.evaluation.contradictions import believed_record
@@ -60,6 +61,7 @@ def curve(
     with watching(quiet) as observer:
         found = sweep_run(run, attack=attack, dataset=dataset, data_dir=data_dir, device=device, observer=observer)
     _print_curve(found)
+    _keep(run, found, device)
     target.save(curve_figure(record, found))
 
 
@@ -172,6 +174,17 @@ def synthetic_confusion(run: Path, attack: str, output: Asked, teacher: str | No
     with watching(quiet) as observer:
         found = synthetic_confusion(folder, record, attack, Where(teacher=teacher, device=device, observer=observer))
     target.save(synthetic_figure(record, attack, found))
+
+
+def _keep(run: Path, found: Curve, device: str) -> None:
+    """Keep the numbers in the run's folder, if that can be written: the picture is drawn all the same."""
+    from dfrd_bench.errors import DfrdBenchError
+    from dfrd_bench.runs.sweep import keep_sweep
+
+    try:
+        click.echo(f"Kept for `report`: {keep_sweep(run, found, device=device)}", err=True)
+    except DfrdBenchError as error:
+        click.echo(f"Warning: the numbers are not kept for `report`. {error}", err=True)
 
 
 def _print_curve(found: Curve) -> None:

@@ -110,6 +110,12 @@ PROBING: tuple[Option, ...] = (
 )
 """A look at the training while it goes on."""
 
+
+def observers(metavar: str, help: str) -> Option:
+    """`--observer NAME`: who else is told of a run."""
+    return click.option("--observer", "observers", multiple=True, metavar=metavar, help=help)
+
+
 MEASURING: tuple[Option, ...] = (
     click.option(
         "--attacks",

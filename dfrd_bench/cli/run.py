@@ -35,16 +35,13 @@ Examples:
     options.seed,
     *options.BALL,
     *options.PROBING,
+    options.observers(
+        "NAME[=WHERE]",
+        "Also tell this one what happens, e.g. jsonl or tensorboard=logs (see `list observers`); may be given again.",
+    ),
     *options.MEASURING,
     options.results,
     options.jobs,
-)
-@click.option(
-    "--observer",
-    "observers",
-    multiple=True,
-    metavar="NAME[=WHERE]",
-    help="Also tell this one what happens, e.g. jsonl or tensorboard=logs (see `list observers`); may be given again.",
 )
 @click.option("--no-conversion", is_flag=True, help="Leave a DFKD method as it was (same as --set conversion=false).")
 @click.option(
@@ -58,7 +55,6 @@ Examples:
 @options.quiet
 def run(
     request: Request,
-    observers: tuple[str, ...],
     no_conversion: bool,
     dry_run: bool,
     keep_checkpoint: bool,
@@ -74,7 +70,6 @@ def run(
     from dfrd_bench.cli.printing import print_outcome
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.cli.rehearsing import rehearse_run
-    from dfrd_bench.observers.attached import attached
     from dfrd_bench.registry import ATTACKS, OBSERVERS
     from dfrd_bench.runs.run import fulfil
 
@@ -84,12 +79,12 @@ def run(
         request = replace(request, settings={**request.settings, "conversion": False})
     if dry_run:
         ATTACKS.select(request.attacks)
-        for name in observers:
+        for name in request.observers:
             OBSERVERS.get(name.partition("=")[0])
         rehearse_run(request, quiet)
         return
     request = fitted(request)
-    with watching(quiet) as own, attached(own, observers) as observer:
+    with watching(quiet) as observer:
         finished = fulfil(request, observer, keep_checkpoint=keep_checkpoint, force=force)
     if finished.cached:
         unnamed = " (its record does not say by which code it was made; --force makes it anew)"

@@ -29,6 +29,7 @@ Examples:
   dfrd-bench suite --launcher slurm --help      its options too
   dfrd-bench suite my-rows.yaml --dataset digits --dry-run
   dfrd-bench suite main --dataset cifar10,cifar100 --student resnet-18,mobilenet-v2 --precision bf16
+  dfrd-bench suite main --probe 5 --observer tensorboard            every run, by whatever launcher
   dfrd-bench suite main --epochs 5 --set batch_size=128             for every row whose method has it, and does not say otherwise
 """
 LOCAL = "local"
@@ -40,6 +41,12 @@ LOCAL = "local"
     *(options.several(option) for option in (*options.IMAGES, *options.NETWORKS)),
     options.settings("A hyper-parameter, for every row whose method has it and that does not set it itself."),
     click.option("--epochs", type=int, help="The same as --set epochs=N."),
+    *options.PROBING,
+    options.observers(
+        "NAME",
+        "Also tell this one what happens in every run, e.g. jsonl or tensorboard (see `list observers`); it writes into the "
+        "run's own folder; may be given again.",
+    ),
     *options.MEASURING,
     options.results,
     options.evaluation_jobs,

@@ -9,6 +9,7 @@ from typing import Any
 
 from dfrd_bench.evaluation.best_known import BestKnown, best_known
 from dfrd_bench.records.schema import NO_TEACHER, EnvironmentRecord, Record
+from dfrd_bench.records.sweeps import ABOUT, is_sweep
 from dfrd_bench.registry import METHODS
 from dfrd_bench.reporting.codes import said_of_code
 from dfrd_bench.reporting.hyperparameters import shown
@@ -26,6 +27,7 @@ FILES = {
     "confusion.png": "confusion matrices",
 }
 UNIT = 1024
+
 Pairs = tuple[tuple[str, str], ...]
 """Names and what is said of each."""
 
@@ -48,6 +50,11 @@ class Account:
     warnings: tuple[str, ...]
     contests: Pairs
     files: Pairs
+
+
+def about_file(name: str) -> str:
+    """What a file of a run's folder holds; "" where that is not known."""
+    return ABOUT if is_sweep(name) else FILES.get(name, "")
 
 
 def account_of(folder: Path, record: Record, contradicted: tuple[str, ...] = ()) -> Account:
@@ -170,7 +177,7 @@ def _where(environment: EnvironmentRecord) -> str:
 def _files(folder: Path) -> Iterator[tuple[str, str]]:
     for path in sorted(folder.iterdir()):
         if path.is_file():
-            about = FILES.get(path.name, "")
+            about = about_file(path.name)
             yield path.name, f"{_size(path.stat().st_size)}{'  ' + about if about else ''}"
 
 

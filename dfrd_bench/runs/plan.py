@@ -115,8 +115,8 @@ def check_suite(
     A method whose code fails, when it is imported or asked about itself, fails in its own runs.
 
     Raises:
-        DfrdBenchError: an unknown method, preset, hyper-parameter, teacher, student or attack, or a bad value; a teacher of
-            another dataset; two rows that are the same run; or a student is asked for where the suite names its own.
+        DfrdBenchError: an unknown method, preset, hyper-parameter, teacher, student, attack or observer, or a bad value; a
+            teacher of another dataset; two rows that are the same run; or a student is asked for where the suite names its own.
     """
     from dfrd_bench.registry import ATTACKS
 
@@ -124,6 +124,7 @@ def check_suite(
     if any(row.student is not None for row in suite.runs) and (request.student is not None or choices.students):
         raise DfrdBenchError(f"The suite {suite.title!r} names its own students: leave --student out.")
     check_training(request)
+    _check_observers(request.observers)
     _check_settings(suite, request)
     plan = planned(suite, seeds or suite.seeds or [request.seed], request, choices)
     apart: list[
@@ -135,6 +136,19 @@ def check_suite(
     for one in apart:
         _check_names(one)
     _check_differences(apart)
+
+
+def _check_observers(asked: Sequence[str]) -> None:
+    """Refuse an observer that does not exist, or one place for what many runs tell it, some of them at once."""
+    from dfrd_bench.registry import OBSERVERS
+
+    for text in asked:
+        name, _, place = text.partition("=")
+        OBSERVERS.get(name)
+        if place:
+            raise DfrdBenchError(
+                f"--observer {text}: in a suite each run has {name} in its own folder: leave out ={place}."
+            )
 
 
 def _check_settings(suite: Suite, request: Request) -> None:

@@ -43,6 +43,11 @@ def _text(path: Any) -> Any:
     return str(path) if isinstance(path, Path) else path
 
 
+def _several(texts: Any) -> Any:
+    """Several texts, of which a single one need not be in a list; one may have commas in it."""
+    return (texts,) if isinstance(texts, str) else texts
+
+
 Place = Annotated[str, BeforeValidator(_text)]
 
 
@@ -68,6 +73,7 @@ class Request:
         compile: whether the student is compiled.
         probe: of a run: measure the student after every so many epochs, for its history; never when None.
         probe_on: the images that this is done on.
+        observers: of a run: who else is told of it, `NAME` or `NAME=WHERE` each, by names of `dfrd-bench list observers`.
         attacks: names of `dfrd-bench list attacks`.
         evaluation_jobs: processes that attack batches of test images side by side; no number depends on it.
         results: folder of all results.
@@ -94,6 +100,7 @@ class Request:
     compile: bool = False
     probe: Annotated[int, Field(ge=1)] | None = None
     probe_on: ProbeOn = "synthetic"
+    observers: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()
     attacks: Annotated[tuple[str, ...], BeforeValidator(names)] = STANDARD_ATTACKS
     evaluation_jobs: Annotated[int, Field(ge=1)] = 1
     results: Place = "results"

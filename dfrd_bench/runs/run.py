@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dfrd_bench.observer import SILENT, Observer
+from dfrd_bench.observers.attached import attached
 from dfrd_bench.records.alone import Alone, alone_in
 from dfrd_bench.records.files import check_writable, drop_temporaries
 from dfrd_bench.records.schema import ExperimentSpec, Record, TrainingRecord
@@ -114,7 +115,7 @@ def fulfil(
 
     Args:
         request: what is asked for.
-        observer: told what happens.
+        observer: told what happens, beside those that the request names.
         keep_checkpoint: see `run`.
         force: of a student, see `run`.
 
@@ -123,9 +124,16 @@ def fulfil(
         FailedError: a plugin, or dfrd-bench itself, raised anything else; the traceback is in `error.log` in the run's folder, or
             in that of the results where there was no run yet.
     """
+    attacks = tuple(ATTACKS.select(request.attacks))  # a wrong name is said before anything is loaded
+    with attached(observer, request.observers) as told:
+        return _fulfilled(request, attacks, told, keep_checkpoint, force)
+
+
+def _fulfilled(
+    request: Request, attacks: tuple[str, ...], observer: Observer, keep_checkpoint: bool, force: bool
+) -> Finished:
     from dfrd_bench.runs.reevaluation import evaluate_run
 
-    attacks = tuple(ATTACKS.select(request.attacks))  # a wrong name is said before anything is loaded
     prepared = prepare(request, observer)
     spec, place = prepared.spec, place_of(request, prepared.spec)
     if spec.kind == "student" and not settled(place.folder):

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import tiny
 
+from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.curve import Curve, Point
+from dfrd_bench.evaluation.swept import swept
 from dfrd_bench.records.store import load_record
 from dfrd_bench.reporting.figures.curve import curve_figure
 
@@ -30,6 +32,23 @@ def test_at_the_runs_own_eps_it_finds_what_the_record_says_and_leaves_the_record
     assert (run / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert done.out.endswith(f"{run / 'curve.png'}\n")
     assert (run / "record.json").read_bytes() == before
+    (kept,) = swept(run, load_record(run)).sweeps
+    assert [f"{100 * point.average:.2f}" for point in kept.points] == list(rows.values())
+    assert "curve-pgd20.json" in tiny.command("show", run).out
+
+
+def test_a_picture_of_a_run_that_cannot_be_written_to_is_drawn_all_the_same(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> Path:
+        raise DfrdBenchError("Cannot write here.")
+
+    monkeypatch.setattr("dfrd_bench.runs.sweep.keep_sweep", refused)
+    monkeypatch.setattr("dfrd_bench.runs.sweep.sweep_run", lambda *_, **__: HIDDEN)
+    done = tiny.command("figure", "curve", run, "--output", tmp_path / "c.png", "--quiet")
+    assert done.code == 0
+    assert "Warning: the numbers are not kept for `report`. Cannot write here.\n" in done.err
+    assert (tmp_path / "c.png").exists()
 
 
 def test_progress_names_attack_and_eps(run: Path, tmp_path: Path) -> None:

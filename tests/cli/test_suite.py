@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from dfrd_bench.records.suites import SuiteRun, load_suite, suite_names
 from dfrd_bench.registry import DATASETS
 from dfrd_bench.reporting.published import published_table
 from dfrd_bench.runs.plan import check_suite, planned
-from dfrd_bench.runs.request import Request
+from dfrd_bench.runs.request import Request, requested
 
 SMALL = "epochs: 1, batch_size: 16, warmup_epochs: 0, synthesis_steps: 2, distillation_steps: 2"
 
@@ -133,6 +134,35 @@ def test_precision_and_compilation_are_those_of_every_run(tmp_path: Path, monkey
     arguments = ("--precision", "bf16", "--compile", "--teacher", "checkpoint:x", "--results", tmp_path)
     assert tiny.command("suite", "layer", *arguments).code == 1
     assert [(r["precision"], r["compile"], r["teacher"]) for r in asked] == [("bf16", True, "checkpoint:x")] * 3
+
+
+def test_what_watches_every_run_reaches_it_through_the_file_that_launchers_send(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Request] = []
+
+    def drive(launcher: object, wanted: list[Request], *_: object) -> Iterator[object]:
+        sent.extend(requested(json.loads(json.dumps(one.to_dict()))) for one in wanted)
+        yield from ()
+
+    monkeypatch.setattr("dfrd_bench.execution.driving.drive", drive)
+    asked = ("--probe", "3", "--probe-on", "test", "--observer", "jsonl", "--observer", "tensorboard")
+    assert tiny.command("suite", "layer", "--jobs", "2", *asked, "--results", tmp_path).code == 0
+    assert [(r.probe, r.probe_on, r.observers) for r in sent] == [(3, "test", ("jsonl", "tensorboard"))] * 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("jsonk", "Unknown observer 'jsonk'. Did you mean 'jsonl'?"),
+        ("jsonl=x", "--observer jsonl=x: in a suite each run has jsonl in its own folder: leave out =x."),
+    ],
+)
+def test_observers_of_a_suite_are_refused_before_the_first_run(tmp_path: Path, asked: str, said: str) -> None:
+    for more in ([], ["--jobs", "2"], ["--dry-run"]):
+        done = tiny.command("suite", "layer", "--observer", asked, "--results", tmp_path / "results", *more)
+        assert (done.code, done.err) == (2, f"Error: {said}\n")
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_run_for_which_memory_is_short_does_not_end_the_others(

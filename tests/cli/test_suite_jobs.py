@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -87,8 +88,9 @@ def test_a_run_that_is_killed_is_named_at_the_end_and_the_others_are_recorded_on
 
 def test_a_launched_run_is_the_run_of_one_process_to_the_bit(place: Path) -> None:
     suite = rows(place / "mine.yaml", "zskt")
-    assert tiny.command("suite", suite, *WORDS, "--quiet").code == 0
-    assert tiny.command("suite", suite, *WORDS[:-2], "--quiet", "--results", "whole").code == 0  # without --jobs
+    watched = ("--quiet", "--probe", "1", "--observer", "jsonl")
+    assert tiny.command("suite", suite, *WORDS, *watched).code == 0
+    assert tiny.command("suite", suite, *WORDS[:-2], *watched, "--results", "whole").code == 0  # without --jobs
     (launched,), (whole,) = ([*(place / name).rglob("record.json")] for name in ("results", "whole"))
     assert launched.relative_to(place / "results") == whole.relative_to(place / "whole")
     one, other = load_record(launched.parent), load_record(whole.parent)
@@ -99,6 +101,10 @@ def test_a_launched_run_is_the_run_of_one_process_to_the_bit(place: Path) -> Non
     assert len(names) == 3
     for name in names:
         assert (launched.parent / name).read_bytes() == (whole.parent / name).read_bytes(), name
+    for folder in (launched.parent, whole.parent):  # each probed and observed as it was asked to be
+        assert all("probe_synthetic_average" in line for line in (folder / "history.jsonl").read_text().splitlines())
+        events = [json.loads(line)["event"] for line in (folder / "events.jsonl").read_text().splitlines()]
+        assert (events[:3], events[-1]) == (["start", "epoch", "epoch"], "record")
 
 
 def test_drivers_that_begin_at_once_make_every_run_once(place: Path) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from measured_runs import CLASSES, LABELS, measured, right_on
 
 from dfrd_bench.records.schema import Predictions, Record
-from dfrd_bench.records.store import load_predictions, save_record
+from dfrd_bench.records.store import load_predictions, load_record, save_record
+from dfrd_bench.records.sweeps import SweepPoint, SweepRecord, save_sweep
 
 EVIL = "</script><script>window.harmed=1</script><img src=x onerror=window.harmed=1>'\"&{{7*7}}\u202e"
 EVIL_ATTACK = "<b>'\"onerror=1 ]]>"
@@ -37,6 +38,7 @@ def ordinary(results: Path) -> None:
             teacher=TEACHER,
             warnings=("Beware of it.",),
         )
+        swept(where, last=0.0 if seed else 0.25)
     lines = [{"epoch": k, "seconds": 1.0, "loss": 1 / (k + 1), "p/0": 0.5, "p/1": 0.5} for k in range(3)]
     (Path(where) / "history.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
     measured(results, right(-20), kind="teacher", teacher=TEACHER)
@@ -45,6 +47,26 @@ def ordinary(results: Path) -> None:
         measured(results / "scratch", right(90), method="ferd", config=CONFIG, teacher=TEACHER),
         provider="dfrd-bench 0.1.0",
     )
+
+
+def swept(where: str, *, last: float, attack: str = "pgd20") -> SweepRecord:
+    """Keep a sweep over ε beside a run: what its record says at 0 and at its own ε, and what is left at twice that."""
+    record = load_record(Path(where))
+    attacks, eps = record.evaluation.attacks, record.spec.threat.eps
+    left = {0.0: attacks["clean"].average, eps: attacks["pgd20"].average, 2 * eps: last}
+    sweep = SweepRecord(
+        created="2026-01-01T00:00:00Z",
+        attack=attack,
+        provider="dfrd-bench 0",
+        eps=eps,
+        seed=record.evaluation.seed,
+        points=tuple(SweepPoint(eps=level, average=average, worst_class=0) for level, average in left.items()),
+        weights_sha256=record.weights_sha256,
+        test_digest=record.dataset.test_digest,
+        environment=record.environment,
+    )
+    save_sweep(Path(where), sweep)
+    return sweep
 
 
 def harmful(results: Path) -> None:

@@ -23,7 +23,7 @@ TAGS = re.findall(
     r"\w+",
     """html head meta title link script style body a header nav button main section article h1 h2 h3 p ul li strong small table
     caption colgroup col thead tbody tr th td span details summary dl div dt dd code pre figure figcaption label input select
-    option optgroup noscript footer img template""",
+    option optgroup noscript footer img template wbr""",
 )
 
 
@@ -179,6 +179,24 @@ def test_superseded_runs_are_not_ranked_among_current_ones(site: Path) -> None:
 def test_a_better_row_has_the_better_rank(site: Path) -> None:
     board = next(b for b in json.loads((site / "index.json").read_text())["leaderboards"] if b["dataset"] == "digits")
     assert {row["method"]: row["rank"] for row in board["rows"]} == {"teacher": None, "ferd": 1, "fast": 2}
+
+
+def test_accuracy_against_eps_is_charted_where_runs_keep_it_and_else_the_command_is_there(site: Path) -> None:
+    page = (site / next((site / "boards").glob("digits-*"))).read_text(encoding="utf-8")
+    (script,) = re.findall(r'data-kind="epsilon".*?<script type="application/json">(.*?)</script>', page, re.DOTALL)
+    rows = [
+        dict(zip(("name", "level", "own", "average", "worst", "seeds"), row, strict=True))
+        for row in json.loads(script)["rows"]
+    ]
+    clean, pgd = ([100 * (1 - (wrong + 60 + seed) / 600) for seed in (0, 1)] for wrong in (30, 200))
+    assert [(row["name"], row["seeds"], row["own"]) for row in rows] == [("Fast", 2, k == 1) for k in range(3)]
+    assert [row["average"] for row in rows] == pytest.approx([sum(clean) / 2, sum(pgd) / 2, 12.5], abs=0.01)
+    found = json.loads((site / "index.json").read_text())["runs"]
+    unswept = next(run["folder"] for run in found if run["method"] == "ferd" and not run["superseded"])
+    assert f"dfrd-bench figure curve {unswept}" in Read(page).texts
+    one = (site / next(run["page"] for run in found if run["folder"] == unswept)).read_text(encoding="utf-8")
+    assert f"dfrd-bench figure curve {unswept}" in Read(one).texts
+    assert [len(run["sweeps"]) for run in found if run["method"] == "fast"] == [1, 1]
 
 
 def test_a_run_page_holds_the_request_that_makes_it_again(site: Path) -> None:

@@ -106,6 +106,20 @@ def test_a_heading_sorts_and_a_word_filters(visit: Open) -> None:
     assert set(column(page, 0)) == {"Fast, seed 0", "Fast, seed 1"}
 
 
+def test_rank_name_and_minutes_of_a_leaderboard_sort_too(visit: Open, site: Path) -> None:
+    page = visit(board(site))
+    leaders = page.locator("table[data-table=board]")
+    usual = column(page, 1, "table[data-table=board]")
+    assert usual == ["Teacher digits-wrn-10-2", "FERD", "Fast"] or usual[1:] == ["FERD", "Fast"]
+    for name, expected in (("Method", ["Fast", "FERD"]), ("Rank", ["FERD", "Fast"])):
+        leaders.locator(f"th[data-name={name}]").click()
+        leaders.locator(f"th[data-name={name}][aria-sort=ascending]").wait_for()
+        assert [
+            text for text in column(page, 1, "table[data-table=board]") if not text.startswith("Teacher")
+        ] == expected
+    assert leaders.locator("th[data-name=Minutes] [role=button]").count() == 1
+
+
 def test_a_heading_sorts_by_keyboard(visit: Open) -> None:
     page = visit("site/runs.html")
     page.locator("th[data-name='Clean avg. %'] [role=button], th[data-name='Clean avg. %'] button").first.focus()
@@ -178,6 +192,22 @@ def test_a_chart_shows_another_attack_and_says_what_it_shows(visit: Open, site: 
     page.wait_for_function(
         "([box, before]) => box.querySelector('svg').innerHTML !== before", arg=[box.element_handle(), before]
     )
+
+
+def test_a_phone_shows_every_class_by_scrolling_and_not_by_squeezing(visit: Open, site: Path) -> None:
+    page = visit(board(site), size=PHONE)
+    box = page.locator("figure.chart-box", has_text="Every class")
+    box.scroll_into_view_if_needed()
+    box.locator("svg").wait_for()
+    inner, outer = (box.locator(name).bounding_box()["width"] for name in (".chart svg", ".chart-scroll"))
+    assert inner > 10 * 28 > outer - 50  # ten classes, each as wide as two digits
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_comparing_begins_with_two_runs_that_were_tested(visit: Open) -> None:
+    page = visit("site/compare.html")
+    page.locator(".compared").wait_for()
+    assert page.locator(".compared th", has_text="p (Holm)").count() == 1
 
 
 def test_a_printed_leaderboard_is_dark_on_white_and_has_its_table_and_charts_without_controls(

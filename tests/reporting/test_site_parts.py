@@ -21,7 +21,7 @@ from dfrd_bench.reporting.site.boards import build_boards
 from dfrd_bench.reporting.site.borda import borda
 from dfrd_bench.reporting.site.chart_data import MOST_POINTS, curves
 from dfrd_bench.reporting.site.collecting import site_runs, without_the_way
-from dfrd_bench.reporting.site.labels import DOT, HEIGHT, LETTER, LINE, WIDTH, placed
+from dfrd_bench.reporting.site.labels import DOT, HEIGHT, LETTER, LINE, LONGEST, WIDTH, placed, shortened
 from dfrd_bench.reporting.site.writing import check_folder, write_site
 from dfrd_bench.reporting.tables.build import build_tables
 
@@ -116,6 +116,14 @@ def test_names_of_points_cover_neither_each_other_nor_a_point() -> None:
             for left, top, r, bottom in boxes:
                 inside = [left < x + DOT and r > x - DOT and top < y + DOT and bottom > y - DOT for x, y in dots]
                 assert not any(inside)
+
+
+def test_a_long_name_keeps_what_tells_it_from_others() -> None:
+    found = {n: shortened(f"Fast (synthesis_rounds={n}+synthesis_steps=7)") for n in (1, 6)}
+    assert found == {1: "Fast (sr=1+ss=7)", 6: "Fast (sr=6+ss=7)"}
+    assert shortened("FERD (adversarial_weight=0.8333333333333334)") == "FERD (aw=0.833)"
+    assert shortened("Fair-ARD") == "Fair-ARD"
+    assert len(shortened("x" * 99)) == LONGEST
 
 
 def test_two_runs_never_share_a_page_whatever_they_are_called(tmp_path: Path) -> None:

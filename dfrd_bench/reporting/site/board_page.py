@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from dfrd_bench.reporting.site import chart_data
+from dfrd_bench.reporting.site import chart_data, sweep_data
 from dfrd_bench.reporting.site.boards import Board, headings
 from dfrd_bench.reporting.site.borda import ABOUT
-from dfrd_bench.reporting.site.collecting import SiteRun
+from dfrd_bench.reporting.site.collecting import SiteRun, sweep_command
 from dfrd_bench.reporting.site.pages import Chart, Page
 from dfrd_bench.reporting.site.rows import row_view
 from dfrd_bench.reporting.tables.beside import PublishedRows, beside
@@ -47,7 +47,8 @@ def board_page(board: Board, runs: Runs, published: Sequence[PublishedRows]) -> 
             "main": table_view(board.table, runs, board),
             "old": None if board.old is None else table_view(board.old, runs, None),
             "about": [*board.table.legend, marks, *([ABOUT] if board.ranks else [])],
-            "charts": _charts(board),
+            "charts": {**_charts(board), **_swept(board, runs)},
+            "unswept": _unswept(board, runs),
             "headline": attack_title(board.headline),
             "printed": [_printed(board.table, printed, runs) for printed in published],
         },
@@ -124,3 +125,33 @@ def _charts(board: Board) -> dict[str, Chart]:
             attacks=(first, *(name for name in names if name != first)),
         )
     return found
+
+
+def _swept(board: Board, runs: Runs) -> dict[str, Chart]:
+    """Accuracy against ε of the rows that have a run with a sweep."""
+    attack, sweeps = sweep_data.of_rows(board.rows, runs)
+    if not sweeps:
+        return {}
+    left = [name for name, found in sweeps.items() if all(one.points[-1].average for one in found)]
+    text = (
+        f"Average accuracy under {attack_title(attack)}, mean over the seeds that were swept. Each step to the right doubles ε; "
+        f"the dashed line is the runs' own. {len(sweeps)} of {len(board.rows)} rows have a sweep."
+    )
+    if left:
+        text += (
+            f" In the largest ball, where any image can become any other, something is left of {', '.join(left)}: the attack's "
+            "gradients are hidden from it, or the network takes all images for one class."
+        )
+    return {"epsilon": Chart("epsilon", sweep_data.of_board(sweeps), text)}
+
+
+def _unswept(board: Board, runs: Runs) -> tuple[int, str]:
+    """How many rows have no run with a sweep, and the command that measures one of these, the best first; 0 and "" for none."""
+    rows = [row for _, row in board.best_first] + [row for row in board.rows if row.kind != "student"]
+    lacking = [
+        [run for run in (runs[id(record)] for record in row.records) if run.folder is not None and not run.superseded]
+        for row in rows
+        if row.records and not any(runs[id(record)].swept.sweeps for record in row.records)
+    ]
+    found = [of_row[0] for of_row in lacking if of_row]
+    return len(found), sweep_command(found[0]) if found else ""

@@ -49,7 +49,7 @@ def plane(board: Board) -> Table:
         ahead = row.kind == "student" and not any(
             board.rows[other].kind == "student" and _beats(points[other], (x, y)) for other in points
         )
-        kind = "Teacher" if row.kind == "teacher" else "Unbeaten" if ahead else "Beaten in both"
+        kind = "Teacher" if row.kind == "teacher" else "Unbeaten" if ahead else "Beaten"
         rows.append(
             (
                 *(row.label, kind, _percent(x), _percent(y)),
@@ -57,7 +57,7 @@ def plane(board: Board) -> Table:
                 *_interval(row.cells[worst].interval, y),
             )
         )
-    return _labelled(("name", "kind", "x", "y", "x1", "x2", "y1", "y2"), rows, lambda row: row[1] != "Beaten in both")
+    return _labelled(("name", "kind", "x", "y", "x1", "x2", "y1", "y2"), rows, lambda row: row[1] != "Beaten")
 
 
 def _beats(one: tuple[float | None, float | None], other: tuple[float, float]) -> bool:

@@ -7,33 +7,22 @@ from typing import Any
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.reporting.site.labels import AWAY, SIDES
+from dfrd_bench.reporting.site.look import (
+    CHARTS_HEIGHT,
+    CONFIG,
+    FAINT,
+    FIRST,
+    FIT,
+    PAPER,
+    SECOND,
+    SERIES,
+    THIRD,
+    chosen,
+    rows,
+)
+from dfrd_bench.reporting.site.sweep_charts import epsilon, run_epsilon
 
 WITHOUT = 'The report needs what `pip install "dfrd-bench[report]"` installs: {name} is missing.'
-INK, FAINT, LINE, PAPER = "var(--ink)", "var(--faint)", "var(--line)", "var(--paper)"
-FIRST, SECOND, THIRD = "var(--chart-1)", "var(--chart-2)", "var(--chart-3)"
-SERIES = [f"var(--chart-{number})" for number in range(1, 9)]
-CHARTS_HEIGHT = 320
-FIT = {"type": "fit-x", "contains": "padding"}
-CONFIG = {
-    "background": "transparent",
-    "font": "system-ui, sans-serif",
-    "view": {"stroke": None},
-    "axis": {
-        **{"labelColor": FAINT, "titleColor": FAINT, "gridColor": LINE, "domainColor": LINE, "tickColor": LINE},
-        **{"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 180, "gridWidth": 1},
-    },
-    "legend": {
-        "labelColor": INK,
-        "titleColor": FAINT,
-        "labelFontSize": 12,
-        "orient": "top",
-        "title": None,
-        "symbolOpacity": 1,
-    },
-    "header": {"labelColor": INK, "titleColor": FAINT, "labelFontSize": 12},
-    "text": {"color": INK, "fontSize": 12},
-}
-"""Colours are the page's own variables, so that a chart follows its theme, and its print, without being drawn again."""
 
 
 def specifications() -> dict[str, dict[str, Any]]:
@@ -48,6 +37,7 @@ def specifications() -> dict[str, dict[str, Any]]:
         raise DfrdBenchError(WITHOUT.format(name=error.name)) from error
     kinds: dict[str, Callable[[Any], Any]] = {
         **{"plane": _plane, "hidden": _hidden, "cost": _cost, "classes": _classes},
+        **{"epsilon": epsilon, "run-epsilon": run_epsilon},
         **{"run-classes": _run_classes, "confusion": _confusion, "curves": _curves, "family": _family},
     }
     made = {}
@@ -56,10 +46,6 @@ def specifications() -> dict[str, dict[str, Any]]:
         chart.pop("$schema")  # an address, which nothing here needs
         made[name] = chart
     return made
-
-
-def _rows(alt: Any) -> Any:
-    return alt.Chart(alt.NamedData("rows"))
 
 
 def _kinds(alt: Any, domain: list[str], colours: list[str], shapes: list[str]) -> tuple[Any, Any]:
@@ -71,7 +57,7 @@ def _plane(alt: Any) -> Any:
     """Average against worst class, with both intervals."""
     colour, shape = _kinds(
         alt,
-        ["Teacher", "Unbeaten", "Beaten in both"],
+        ["Teacher", "Unbeaten", "Beaten"],
         [SECOND, FIRST, FAINT],
         ["diamond", "circle", "circle"],
     )
@@ -85,7 +71,7 @@ def _plane(alt: Any) -> Any:
             for f, t in (("x1", "Average from"), ("x2", "to"), ("y1", "Worst from"), ("y2", "to "))
         ),
     ]
-    base = _rows(alt)
+    base = rows(alt)
     across = base.mark_rule(opacity=0.45, strokeWidth=1.5).encode(x=alt.X("x1:Q"), x2="x2:Q", y=y, color=colour)
     down = base.mark_rule(opacity=0.45, strokeWidth=1.5).encode(y=alt.Y("y1:Q"), y2="y2:Q", x=x, color=colour)
     points = base.mark_point(filled=True, size=90, opacity=1).encode(x=x, y=y, color=colour, shape=shape, tooltip=tip)
@@ -107,7 +93,7 @@ def _hidden(alt: Any) -> Any:
         alt.Tooltip("y:Q", title="AutoAttack"),
         alt.Tooltip("gap:Q", title="Difference"),
     ]
-    base = _rows(alt)
+    base = rows(alt)
     ends = alt.Data(values=[{"a": 0, "b": 0, "c": -10}, {"a": 100, "b": 100, "c": 90}])
     equal = alt.Chart(ends).mark_line(color=FAINT, strokeWidth=1).encode(x="a:Q", y="b:Q")
     ten = alt.Chart(ends).mark_line(color=FAINT, strokeWidth=1, strokeDash=[4, 4], clip=True).encode(x="a:Q", y="c:Q")
@@ -125,7 +111,7 @@ def _cost(alt: Any) -> Any:
         alt.Tooltip("y:Q", title="Average"),
         alt.Tooltip("device:N", title="Device"),
     ]
-    base = _rows(alt)
+    base = rows(alt)
     x = alt.X(
         "x:Q",
         title="Training, minutes",
@@ -156,17 +142,13 @@ def _names(alt: Any, base: Any, x: Any, y: Any) -> list[Any]:
 
 def _heat(alt: Any, x: Any, y: Any, value: str, tip: Any, text: str | None) -> Any:
     """A map of shares, with a number in each cell that can be read on it."""
-    base = _rows(alt).encode(x=x, y=y)
+    base = rows(alt).encode(x=x, y=y)
     colour = alt.Color(f"{value}:Q", scale=alt.Scale(scheme="blues", domain=[0, 100]), legend=None)
     cells = base.mark_rect(stroke=PAPER, strokeWidth=1).encode(color=colour, tooltip=tip)
     if text is None:
         return cells
     dark = alt.condition(f"datum.{value} > 55", alt.value("white"), alt.value("#10233f"))
     return cells + base.mark_text(fontSize=11).encode(text=alt.Text(f"{text}:Q", format=".0f"), color=dark)
-
-
-def _chosen(alt: Any) -> Any:
-    return alt.param(name="attack", value="")
 
 
 def _classes(alt: Any) -> Any:
@@ -179,9 +161,13 @@ def _classes(alt: Any) -> Any:
     y = alt.Y("row:N", title=None, sort=None)
     chart = _heat(alt, x, y, "value", tip, "value")
     return (
-        chart.add_params(_chosen(alt))
+        chart.add_params(chosen(alt))
         .transform_filter("datum.attack == attack")
-        .properties(width="container", usermeta={"step": 26, "by": "row"}, autosize=FIT)
+        .properties(
+            width="container",
+            usermeta={"step": 26, "by": "row", "across": "class", "cell": 30, "beside": 200},
+            autosize=FIT,
+        )
     )
 
 
@@ -192,7 +178,7 @@ def _run_classes(alt: Any) -> Any:
         alt.Tooltip("value:Q", title="Accuracy (%)"),
     ]
     return (
-        _rows(alt)
+        rows(alt)
         .mark_bar()
         .encode(
             x=alt.X("class:N", title="Class", sort=None, axis=alt.Axis(labelAngle=0, labelOverlap=True)),
@@ -216,16 +202,20 @@ def _confusion(alt: Any) -> Any:
     y = alt.Y("true:N", title="True class", sort=None)
     return (
         _heat(alt, x, y, "share", tip, "count")
-        .add_params(_chosen(alt))
+        .add_params(chosen(alt))
         .transform_filter("datum.attack == attack")
-        .properties(width="container", usermeta={"step": 28, "by": "true"}, autosize=FIT)
+        .properties(
+            width="container",
+            usermeta={"step": 28, "by": "true", "across": "taken", "cell": 24, "beside": 70},
+            autosize=FIT,
+        )
     )
 
 
 def _curves(alt: Any) -> Any:
     """Each number of the history in a small chart of its own, on its own scale."""
     return (
-        _rows(alt)
+        rows(alt)
         .mark_line(color=FIRST, strokeWidth=2)
         .encode(
             x=alt.X("epoch:Q", title=None, axis=alt.Axis(tickCount=4, grid=False)),
@@ -233,8 +223,9 @@ def _curves(alt: Any) -> Any:
             tooltip=[alt.Tooltip("series:N"), alt.Tooltip("epoch:Q"), alt.Tooltip("value:Q")],
         )
         .properties(width=220, height=90)
-        .facet(facet=alt.Facet("series:N", title=None, sort=None), columns=4)
+        .facet(facet=alt.Facet("series:N", title=None, sort=None), columns=4, bounds="flush", spacing=44)
         .resolve_scale(y="independent")
+        .properties(usermeta={"panel": 268})
     )
 
 
@@ -242,7 +233,7 @@ def _family(alt: Any) -> Any:
     """Class weights over epochs."""
     tip = [alt.Tooltip("series:N", title="Class"), alt.Tooltip("epoch:O"), alt.Tooltip("value:Q")]
     return (
-        _rows(alt)
+        rows(alt)
         .mark_rect()
         .encode(
             x=alt.X("epoch:O", title="Epoch", axis=alt.Axis(labelAngle=0, labelOverlap=True)),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dfrd_bench.evaluation.best_known import BestKnown, best_known
+from dfrd_bench.evaluation.swept import Swept, swept
 from dfrd_bench.records.schema import Record
 from dfrd_bench.reporting.evidence import Run
 from dfrd_bench.reporting.found import SHIPPED
@@ -29,6 +31,7 @@ class SiteRun:
         label: what it is called, e.g. "FERD (utae=false), seed 1".
         superseded: why its numbers are no longer what its method gives; "" where they are.
         known: what everybody's attacks leave of it; None for a record that is shipped with the package.
+        swept: its sweeps over ε.
     """
 
     page: str
@@ -38,6 +41,7 @@ class SiteRun:
     label: str
     superseded: str
     known: BestKnown | None = None
+    swept: Swept = field(default_factory=Swept)
 
     @property
     def folder(self) -> Path | None:
@@ -69,7 +73,8 @@ def site_runs(runs: Iterable[Run], folders: Sequence[Path]) -> list[SiteRun]:
         taken.add(page)
         old = SUPERSEDED.get(spec.provider, "") if spec.kind == "student" else ""
         known = None if where == SHIPPED else best_known(Path(where), record)
-        found.append(SiteRun(page, where, _shown(where, folders), record, run_label(record), old, known))
+        sweeps = Swept() if where == SHIPPED else swept(Path(where), record)
+        found.append(SiteRun(page, where, _shown(where, folders), record, run_label(record), old, known, sweeps))
     return found
 
 
@@ -80,6 +85,11 @@ def run_label(record: Record) -> str:
         return f"Teacher {spec.teacher.name}"
     variant = "" if spec.variant == "default" else f" ({spec.variant})"
     return f"{display_name(spec.method)}{variant}, seed {spec.seed}"
+
+
+def sweep_command(run: SiteRun) -> str:
+    """What measures a run's accuracy against ε."""
+    return f"dfrd-bench figure curve {shlex.quote(run.shown)}"
 
 
 def slug(text: str) -> str:

@@ -55,6 +55,10 @@ def _run(run: SiteRun) -> dict[str, Any]:
         "weights_sha256": record.weights_sha256,
         "worst_case": record.evaluation.worst_case,
         "best_known": record.evaluation.worst_case if run.known is None else run.known.accuracy,
+        "sweeps": [
+            {"attack": sweep.attack, "eps": sweep.eps, "points": [point.model_dump() for point in sweep.points]}
+            for sweep in run.swept.sweeps
+        ],
         "training_seconds": None if record.training is None else record.training.seconds,
         "attacks": {
             name: {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 NAVIGATION = (("index", "Leaderboards"), ("runs", "Runs"), ("methods", "Methods"), ("compare", "Compare"))
 MARKS = {TABLES_JS: "data-table=", CHARTS_JS: "data-kind="}
 """By what in a page it is seen to need a script; the site's own is on every page."""
+BREAKS = re.compile(r"(?<=[+=,:/_])(?=[^\s])")
 OWN_TEXT = "'unsafe-inline'"
 POLICY = (
     "default-src 'none'; script-src {scripts} 'unsafe-eval'; style-src {styles}; img-src data: blob:; font-src data:; "
@@ -100,8 +102,16 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.finalize = _cleaned
+    environment.filters["breakable"] = _breakable
     environment.filters["json"] = lambda value: htmlsafe_json_dumps(_cleaned(value), dumps=_dumps)
     return environment
+
+
+def _breakable(text: str) -> Any:
+    """A name that may be broken behind the signs of a variant's, e.g. synthesis_rounds=6+synthesis_steps=7."""
+    from markupsafe import Markup
+
+    return Markup("<wbr>").join(BREAKS.split(_cleaned(text)))
 
 
 def _cleaned(value: Any) -> Any:

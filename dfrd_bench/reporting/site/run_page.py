@@ -12,14 +12,15 @@ from dfrd_bench.evaluation.audit import Finding, audit
 from dfrd_bench.records.reading import MIB, read_text
 from dfrd_bench.records.schema import AttackRecord, Record
 from dfrd_bench.records.weights import sha256_of
-from dfrd_bench.reporting.account import FILES, Pairs, account_of
+from dfrd_bench.reporting.account import Pairs, about_file, account_of
 from dfrd_bench.reporting.audit.recorded import row_of
-from dfrd_bench.reporting.site import chart_data
+from dfrd_bench.reporting.site import chart_data, sweep_data
 from dfrd_bench.reporting.site.boards import STRONGEST
-from dfrd_bench.reporting.site.collecting import SiteRun
+from dfrd_bench.reporting.site.collecting import SiteRun, sweep_command
 from dfrd_bench.reporting.site.flips import flips
 from dfrd_bench.reporting.site.pages import Chart, Page
 from dfrd_bench.reporting.site.pictures import strips
+from dfrd_bench.reporting.tables.comparability import level
 from dfrd_bench.reporting.tables.flattered import why_flattered
 from dfrd_bench.reporting.tables.layout import Column, attack_title
 
@@ -79,7 +80,9 @@ def run_page(run: SiteRun, again: Again) -> Page:
             "metrics": [(_heading(metric), metric == "nsd") for metric in metrics],
             "lines": [_line(name, record.evaluation.attacks[name], metrics) for name in _attacks(record)],
             "worst_case": f"{100 * record.evaluation.worst_case:.2f}",
-            "charts": _charts(record, single, families),
+            "charts": {**_charts(record, single, families), **_swept(run)},
+            "sweep_command": "" if folder is None else sweep_command(run),
+            "doubted_sweeps": run.swept.doubted,
             "many": record.dataset.info.num_classes > chart_data.MOST_CLASSES,
             "strips": [] if folder is None else strips(folder, record),
             "standing": standing,
@@ -183,6 +186,23 @@ def _charts(
     return found
 
 
+def _swept(run: SiteRun) -> dict[str, Chart]:
+    """Accuracy against ε, where the run keeps a sweep."""
+    sweeps = run.swept.sweeps
+    if not sweeps:
+        return {}
+    left = ", ".join(
+        f"{100 * one.points[-1].average:.1f} % at ε = {level(one.points[-1].eps)} under {attack_title(one.attack)}"
+        for one in sweeps
+    )
+    names = tuple(attack_title(one.attack) for one in sweeps)
+    own = level(sweeps[0].eps)
+    text = (
+        f"Each step to the right doubles ε; the dashed line is the run's own, {own}. What is left at the end: {left}."
+    )
+    return {"epsilon": Chart("run-epsilon", sweep_data.of_run(sweeps), text, attacks=names)}
+
+
 def _account(run: SiteRun) -> tuple[Pairs, Pairs, Sequence[str], Pairs]:
     """What was run, how it was made, its warnings, and who contested it."""
     if run.folder is None:
@@ -226,5 +246,5 @@ def _files(folder: Path) -> list[File]:
                 digest, size = sha256_of(path), path.stat().st_size
             except (DfrdBenchError, OSError):
                 continue
-            found.append(File(path.name, f"{size:,}", digest, FILES.get(path.name, "")))
+            found.append(File(path.name, f"{size:,}", digest, about_file(path.name)))
     return found

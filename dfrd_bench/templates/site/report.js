@@ -72,8 +72,15 @@
     const pick = box.querySelector("[data-attack]");
     const rows = objects(JSON.parse(box.querySelector("script").textContent));
     kind.datasets = { ...kind.datasets, rows };
-    const { step, by } = kind.usermeta ?? {};
-    if (step) kind.height = step * new Set(rows.map((row) => row[by])).size;
+    // What depends on how much there is, and on the window: heights, least widths (wider than a phone, the box scrolls), columns.
+    const { step, by, across, cell, beside, entry, panel } = kind.usermeta ?? {};
+    const count = (name) => new Set(rows.map((row) => row[name])).size;
+    if (step) kind.height = step * count(by);
+    if (across) holder.style.minWidth = `${beside + cell * count(across)}px`;
+    if (entry) kind.config.legend.columns = Math.max(1, Math.floor(holder.clientWidth / entry));
+    kind.config.text.fontSize = Math.max(9, Math.min(12, holder.clientWidth / 33)); // names keep their places beside points
+    if (holder.clientWidth > 900) kind.config.axis.labelLimit = 320;
+    if (panel) kind.columns = Math.max(1, Math.floor(holder.clientWidth / panel));
     kind.description = holder.dataset.text;
     if (pick) kind.params = kind.params.map((one) => (one.name === "attack" ? { ...one, value: pick.value } : one));
     const { view } = await vegaEmbed(holder, kind, { mode: "vega-lite", renderer: "svg", actions: false, logLevel: 1 /* errors only */ });
@@ -89,7 +96,7 @@
     }
   }, { rootMargin: "400px" });
   window.addEventListener("beforeprint", () => {
-    main.querySelectorAll(".chart-box").forEach(drawChart);
+    main.querySelectorAll("figure.chart-box").forEach(drawChart);
   });
 
   // Comparing: numbers and differences of two runs; tests where they were made beforehand.
@@ -107,7 +114,9 @@
     const [a, b] = ["a", "b"].map((name) => byPage(address().get(name)));
     const order = [...first.options].map((option) => option.value);
     first.value = a >= 0 ? a : order[0];
-    second.value = b >= 0 ? b : order.find((value) => value !== first.value) ?? order[0];
+    const partner = data.pairs.find(([p, q]) => p === Number(first.value) || q === Number(first.value));
+    const other = partner && String(partner[0] === Number(first.value) ? partner[1] : partner[0]);
+    second.value = b >= 0 ? b : other ?? order.find((value) => value !== first.value) ?? order[0];
     const digits = (metric) => (metric === "nsd" ? [1, 3] : [100, 2]);
     const shown = (value, metric, sign = "") => {
       if (value === null || value === undefined) return "–";
@@ -169,7 +178,7 @@
   const enhance = () => {
     tables.forEach((table) => table.destroy());
     tables = [...main.querySelectorAll("table[data-table]")].map(enhanceTable);
-    main.querySelectorAll(".chart-box").forEach((box) => watcher.observe(box));
+    main.querySelectorAll("figure.chart-box").forEach((box) => watcher.observe(box));
     main.querySelectorAll("[data-intervals]").forEach((box) => box.addEventListener("change", () => {
       box.closest("section").querySelectorAll("table").forEach((table) => table.classList.toggle("with-intervals", box.checked));
     }));
