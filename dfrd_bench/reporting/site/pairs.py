@@ -18,7 +18,7 @@ from dfrd_bench.reporting.site.boards import Board
 from dfrd_bench.reporting.site.collecting import SiteRun
 from dfrd_bench.reporting.tables.layout import Column
 
-MOST_PAIRS = 300  # of 25 runs
+MOST_PAIRS = 500  # of 32 runs
 RESAMPLES = 10_000  # as many as `dfrd-bench compare` draws
 ABOUT = (
     f"Tested beforehand are every two runs of a leaderboard that has at most {MOST_PAIRS} such pairs: paired bootstrap over "

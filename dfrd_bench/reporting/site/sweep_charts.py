@@ -19,7 +19,7 @@ def epsilon(alt: Any) -> Any:
     ]
     dashes = [SOLID] * len(SERIES) + [DASHED] * len(SERIES)
     drawn = _lines(alt, rows(alt), "average", dashes, tip)
-    return drawn.properties(width="container", height=CHARTS_HEIGHT, autosize=FIT, usermeta={"entry": 310})
+    return drawn.properties(width="container", height=CHARTS_HEIGHT, autosize=FIT, usermeta={"entry": 330})
 
 
 def run_epsilon(alt: Any) -> Any:
@@ -32,7 +32,7 @@ def run_epsilon(alt: Any) -> Any:
     base = rows(alt).transform_filter("datum.attack == attack")
     drawn = _lines(alt, base, "value", [SOLID, DASHED], tip)
     return drawn.add_params(chosen(alt)).properties(
-        width="container", height=260, autosize=FIT, usermeta={"entry": 140}
+        width="container", height=260, autosize=FIT, usermeta={"entry": 150}
     )
 
 
@@ -47,7 +47,7 @@ def _lines(alt: Any, base: Any, value: str, dashes: list[list[int]], tip: Any) -
     )
     y = alt.Y(f"{value}:Q", title="Accuracy (%)", scale=alt.Scale(domain=[0, 100]))
     symbol = alt.Legend(
-        symbolType="stroke", symbolSize=300, labelLimit=280
+        symbolType="stroke", symbolSize=300
     )  # the same for both channels, so that they share one legend
     look = {
         "color": alt.Color("name:N", sort=None, scale=alt.Scale(range=SERIES), legend=symbol),

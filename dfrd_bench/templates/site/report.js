@@ -77,7 +77,10 @@
     const count = (name) => new Set(rows.map((row) => row[name])).size;
     if (step) kind.height = step * count(by);
     if (across) holder.style.minWidth = `${beside + cell * count(across)}px`;
-    if (entry) kind.config.legend.columns = Math.max(1, Math.floor(holder.clientWidth / entry));
+    if (entry) {
+      kind.config.legend.columns = Math.max(1, Math.floor(holder.clientWidth / entry));
+      kind.config.legend.labelLimit = Math.min(entry, holder.clientWidth - 45) - 45;
+    }
     kind.config.text.fontSize = Math.max(9, Math.min(12, holder.clientWidth / 33)); // names keep their places beside points
     if (holder.clientWidth > 900) kind.config.axis.labelLimit = 320;
     if (panel) kind.columns = Math.max(1, Math.floor(holder.clientWidth / panel));
