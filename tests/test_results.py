@@ -12,8 +12,10 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from dfrd_bench.datasets.digits import Digits
+from dfrd_bench.evaluation.swept import swept
 from dfrd_bench.records.schema import Record
 from dfrd_bench.records.store import load_predictions, load_record, teacher_folder
+from dfrd_bench.records.sweeps import is_sweep
 from dfrd_bench.reporting.audit.recorded import audit_runs
 from dfrd_bench.reporting.found import find_runs
 from dfrd_bench.runs.verification import verify_run
@@ -28,7 +30,12 @@ class TestCommitted:
     def test_holds_only_what_a_finished_run_leaves_behind(self, folder: Path) -> None:
         known = {"record.json", "predictions.npz", "history.jsonl", "student.safetensors"}
         known |= {"samples.npz", "samples.png", "confusion.png"}
-        assert {path.name for path in folder.iterdir()} <= known
+        assert {path.name for path in folder.iterdir() if not is_sweep(path.name)} <= known
+
+    def test_sweeps_over_eps_agree_with_the_record(self, folder: Path) -> None:
+        found = swept(folder, load_record(folder))
+        assert not found.doubted
+        assert len(found.sweeps) == sum(is_sweep(path.name) for path in folder.iterdir())
 
     def test_numbers_follow_from_the_predictions(self, folder: Path) -> None:
         record, predictions = load_record(folder), load_predictions(folder)
