@@ -203,7 +203,7 @@ def _print_curve(found: Curve) -> None:
     for point in found.points:
         own = "the run's own" if point.eps == found.eps else ""
         table.add_row(level(point.eps), f"{100 * point.average:.2f}", f"{100 * point.worst_class:.2f}", own)
-    console(width=120).print(table)
+    console().print(table)
     for note in found.notes:
         click.echo(f"Warning: {note}", err=True)
     if not found.reaches_zero:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -17,6 +17,8 @@ from dfrd_bench.errors import DfrdBenchError
 if TYPE_CHECKING:
     from dfrd_bench.records.schema import EvaluationRecord
     from dfrd_bench.reporting.found import Found
+
+UNLIMITED = 100_000  # columns
 
 
 class SafeConsole(Console):
@@ -43,10 +45,23 @@ class SafeConsole(Console):
             yield segment if segment.control else Segment(clean(segment.text), segment.style)
 
 
-def console(width: int = 160) -> Console:
-    """The terminal as wide as it is, or a pipe of a width."""
+class Pipe(SafeConsole):
+    """What is no terminal: as wide as it has to be, so that no path is broken across lines, and nothing is cut."""
+
+    def __init__(self) -> None:
+        super().__init__(width=UNLIMITED, highlight=False)
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """As Rich does, without the blanks that it puts behind the last column."""
+        with self.capture() as taken:
+            super().print(*objects, **how)
+        self.file.write("\n".join(line.rstrip(" ") for line in taken.get().split("\n")))
+
+
+def console() -> Console:
+    """The terminal as wide as it is, or a pipe."""
     terminal = SafeConsole(highlight=False)
-    return terminal if terminal.is_terminal else SafeConsole(width=width, highlight=False)
+    return terminal if terminal.is_terminal else Pipe()
 
 
 def say(text: str) -> None:
@@ -68,7 +83,6 @@ def usable(found: Found) -> Found:
     return found
 
 
-UNLIMITED = 100_000
 EXPENDABLE = (7, 5, 4, 2, 6)  # columns of an outcome: seconds, worst 10 %, the intervals, NSD
 
 
@@ -89,7 +103,7 @@ def print_outcome(evaluation: EvaluationRecord) -> None:
             "–" if attack.nsd is None else f"{attack.nsd:.3f}",
             f"{attack.seconds:.1f}",
         )
-    place = console(width=120)
+    place = console()
     left_out = fit(table, place, EXPENDABLE)
     place.print(table)
     if left_out:

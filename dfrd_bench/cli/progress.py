@@ -90,7 +90,8 @@ class _Live:
         return Observer(self.start, self.epoch, self.step, self.attack, self.data, stops())
 
     def start(self, folder: Path, epochs: int, done: int) -> None:
-        self.progress.console.print(f"[dim]{folder}[/dim]" + (f" (going on after epoch {done})" if done else ""))
+        going_on = f" (going on after epoch {done})" if done else ""
+        self.progress.console.print(f"{folder}{going_on}", style="dim", markup=False, soft_wrap=True)
         self.total = epochs
         self.tasks["epoch"] = self.progress.add_task("epochs", total=epochs, completed=done, note="")
         self.tasks["step"] = self.progress.add_task("", total=None, note="")

@@ -149,8 +149,8 @@ def _show_run(run: Path, as_json: bool) -> None:
     for text in wrong:
         click.echo(f"Not to be believed: {text}", err=True)
     account = account_of(run, record, wrong)
-    place = console(width=120)
-    place.print(f"{account.title}\n{run}\n", style="bold", markup=False)
+    place = console()
+    place.print(f"{account.title}\n{run}\n", style="bold", markup=False, soft_wrap=True)
     _print_pairs(account.what)
     _print_pairs(account.made)
     _print_pairs(settings_of_attacks(record))
@@ -166,6 +166,7 @@ def _show_run(run: Path, as_json: bool) -> None:
     place.print(
         f"To be checked by `dfrd-bench verify {run}`; made again from `dfrd-bench show {run} --as-config`.",
         markup=False,
+        soft_wrap=True,
     )
     if wrong:
         sys.exit(1)
@@ -183,7 +184,7 @@ def _print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     for pair in pairs:
         table.add_row(*map(escape, pair))
-    place = console(width=120)
+    place = console()
     place.print(table)
     place.print()
 

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -176,7 +177,7 @@ def test_no_number_of_a_table_is_cut_on_a_narrow_terminal(width: int) -> None:
 def test_columns_of_an_outcome_are_left_out_and_numbers_are_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     place = SafeConsole(file=stream, force_terminal=True, width=40, color_system=None)
-    monkeypatch.setattr(printing, "console", lambda width: place)
+    monkeypatch.setattr(printing, "console", lambda: place)
     evaluation = load_record(RUN).evaluation
     printing.print_outcome(evaluation)
     for attack in evaluation.attacks.values():
@@ -184,6 +185,17 @@ def test_columns_of_an_outcome_are_left_out_and_numbers_are_not_cut(monkeypatch:
         assert f"{100 * attack.worst_class:.2f}" in stream.getvalue()
     shown = " ".join(stream.getvalue().split())
     assert "Left out, as the terminal is narrow: 95 %, worst 10 %, NSD, seconds." in shown
+
+
+def test_in_a_pipe_no_path_is_broken_and_no_line_ends_in_blanks(tmp_path: Path) -> None:
+    long = tmp_path.joinpath(*(12 * ["with blanks and many letters"]))
+    there = long / RUN.relative_to(RESULTS)
+    shutil.copytree(RUN, there)
+    listed, shown = tiny.command("list", "runs", tmp_path).out, tiny.command("show", there).out
+    assert f"{there.relative_to(tmp_path)}  finished  " in listed
+    assert f"\n{there}\n" in shown
+    assert f"`dfrd-bench show {there} --as-config`" in shown
+    assert not re.findall(r" +$", listed + shown, re.MULTILINE)
 
 
 def test_a_table_that_fits_keeps_its_columns() -> None:
