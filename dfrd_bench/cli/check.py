@@ -7,6 +7,7 @@ import sys
 import click
 
 from dfrd_bench.cli import options
+from dfrd_bench.cli.session import show_traceback
 from dfrd_bench.errors import DfrdBenchError
 
 EPILOG = """
@@ -14,6 +15,7 @@ EPILOG = """
 Examples:
   dfrd-bench check ferd
   dfrd-bench check my-method --set inner_steps=2
+  dfrd-bench check my-method --debug          with the traceback of the rule that is broken
 """
 
 
@@ -33,6 +35,7 @@ def check(method: str, settings: tuple[str, ...]) -> None:
     try:
         check_method(found, config=options.parse_settings(settings))
     except AssertionError as error:
+        show_traceback()
         click.echo(f"{method} breaks the contract: {error}", err=True)
         sys.exit(1)
     except ValueError as error:

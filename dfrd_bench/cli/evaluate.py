@@ -53,6 +53,9 @@ def evaluate(target: str | None, request: Request, contest: Path | None, by: str
     With --contest, the weights are those of a run whose record stays as it is: what you find is kept below its folder, and counts
     in its best known robust accuracy.
     """
+    from dfrd_bench.cli.session import VERDICTS, leaves
+
+    leaves(VERDICTS)
     if contest is not None:
         _contest(target, request, contest, by, quiet)
         return
@@ -64,10 +67,11 @@ def evaluate(target: str | None, request: Request, contest: Path | None, by: str
     from dfrd_bench.cli.printing import print_outcome
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.datasets.base import open_dataset
+    from dfrd_bench.records.nearest import meant_instead
     from dfrd_bench.runs.reevaluation import evaluate_run, evaluate_teacher, evaluate_weights
 
     if target is not None and not Path(target).exists():
-        raise DfrdBenchError(f"There is no run or weights file {target}.")
+        raise DfrdBenchError(f"There is no run or weights file {target}.{meant_instead(Path(target))}")
     if target is not None and Path(target).is_file() and request.student is None:
         raise DfrdBenchError(f"Name the architecture of {target} with --arch (see `dfrd-bench list students`).")
     is_run = target is not None and Path(target).is_dir()

@@ -114,7 +114,7 @@ def _main(args: list[str] | None, session: Session) -> None:
     except BaseException as error:
         if (number := _signal_behind(error, session)) is not None:
             with suppress(BrokenPipeError):
-                click.echo(stopped_by(number), err=True)
+                click.echo(stopped_by(number, session.left), err=True)
             sys.exit(CODE + number)
         if isinstance(error, BrokenPipeError) or (isinstance(error, SystemExit) and _of_a_command(error)):
             raise

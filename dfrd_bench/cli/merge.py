@@ -25,9 +25,11 @@ def merge(sources: tuple[Path, ...], into: Path) -> None:
     Each is verified first, and its folder appears whole or not at all. Nothing that is there is changed. Exit code 1 if a
     record is refused: one that does not hold, or another one of the same hash than is there.
     """
+    from dfrd_bench.cli.session import TAKEN, leaves
     from dfrd_bench.cli.streams import one_line
     from dfrd_bench.runs.merging import merge as merged
 
+    leaves(TAKEN)
     count: Counter[str] = Counter()
     for one in merged(sources, into):
         count[one.verdict] += 1

@@ -5,8 +5,10 @@ from __future__ import annotations
 import keyword
 import re
 import shlex
+import sys
 from collections.abc import Mapping
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
@@ -79,6 +81,22 @@ def check_name(name: str) -> None:
             raise DfrdBenchError(f"{name!r} cannot name a method: a name must be {rule}.{hint}")
     if known := taken.get(_identifier(name)):
         raise DfrdBenchError(f"There is a method {known!r} already, of {METHODS.distribution(known)}.")
+    if meaning := _meaning(_identifier(name)):
+        hint = "" if _identifier(f"my-{name}") in taken else f" Try {f'my-{name}'!r}."
+        raise DfrdBenchError(
+            f"{name!r} cannot name a method: it is {meaning}, which a package of it would shadow.{hint}"
+        )
+
+
+def _meaning(identifier: str) -> str:
+    """What a name means to Python already; empty where it means nothing. Nothing is imported."""
+    if keyword.iskeyword(identifier):
+        return "a word of Python"
+    if identifier in sys.stdlib_module_names:
+        return "a module of Python"
+    found = find_spec(identifier)
+    here = found is None or found.origin is None  # a folder of any name beside what runs is a namespace
+    return "" if here else "a module that is installed here"
 
 
 def write_package(name: str, folder: Path, sources: Mapping[str, str] = FILES) -> list[str]:

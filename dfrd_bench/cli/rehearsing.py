@@ -123,6 +123,7 @@ def _row_of(request: Request) -> str:
 
 def _forecast(request: Request, seconds: float) -> Any:
     """A run's forecast, or why there is none."""
+    from dfrd_bench.cli.session import show_traceback
     from dfrd_bench.errors import asked_to_stop, in_a_line
     from dfrd_bench.registry import ATTACKS
     from dfrd_bench.runs.devices import rate_of
@@ -141,6 +142,7 @@ def _forecast(request: Request, seconds: float) -> Any:
     except BaseException as error:  # a plugin may raise anything
         if asked_to_stop(error):
             raise
+        show_traceback()
         return str(error) if isinstance(error, DfrdBenchError) else in_a_line(error)
 
 

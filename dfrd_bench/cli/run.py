@@ -70,6 +70,7 @@ def run(
     from dfrd_bench.cli.printing import print_outcome
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.cli.rehearsing import rehearse_run
+    from dfrd_bench.cli.session import CHECKPOINTS, leaves
     from dfrd_bench.registry import ATTACKS, OBSERVERS
     from dfrd_bench.runs.run import fulfil
 
@@ -84,6 +85,7 @@ def run(
         rehearse_run(request, quiet)
         return
     request = fitted(request)
+    leaves(CHECKPOINTS)
     with watching(quiet) as observer:
         finished = fulfil(request, observer, keep_checkpoint=keep_checkpoint, force=force)
     if finished.cached:

@@ -89,7 +89,7 @@ def _stop(number: int) -> Stopped:
     return (Interrupted if number == signal.SIGINT else Stopped)(number)
 
 
-def stopped_by(number: int) -> str:
-    """What to say at the end."""
+def stopped_by(number: int, left: str) -> str:
+    """What to say at the end: which signal it was, and what the command has left."""
     what = "Stopped" if number == signal.SIGINT else f"Stopped by {signal.Signals(number).name}"
-    return f"{what}. The same command goes on from the last checkpoint; finished results are kept."
+    return f"{what}. {left}"

@@ -126,6 +126,7 @@ def suite(
         return
     from dfrd_bench.cli.launcher_options import chosen_launcher
     from dfrd_bench.cli.launching import means_of
+    from dfrd_bench.cli.session import CHECKPOINTS, leaves
 
     if not this_machine:
         wanted = [with_defaults(one) for one in wanted]  # the workers' machine may be another
@@ -135,6 +136,7 @@ def suite(
     means = means_of(jobs, gpus_per_job, told)
     with watching(quiet) as observer, logged(Path(request.results), f"suite {name}"):
         check_images(wanted, observer)
+    leaves(CHECKPOINTS)
     failed = _one_after_another(wanted, quiet) if here else _launched(wanted, by, means, quiet)
     both = " --tracks both" if len(set(asked_of_methods(chosen, "sees"))) > 1 else ""
     rows = "" if request.settings or request.epochs else f" --suite {name}"  # whose rows are not these
@@ -169,7 +171,7 @@ def _one_after_another(wanted: Sequence[Request], quiet: bool) -> list[str]:
     from contextlib import suppress
 
     from dfrd_bench.cli.progress import watching
-    from dfrd_bench.cli.session import stops
+    from dfrd_bench.cli.session import show_traceback, stops
     from dfrd_bench.cli.streams import one_line
     from dfrd_bench.errors import DfrdBenchError, out_of_memory
     from dfrd_bench.execution.jobs import FAILED, job_folder, write_outcome
@@ -188,6 +190,7 @@ def _one_after_another(wanted: Sequence[Request], quiet: bool) -> list[str]:
             if not isinstance(error, DfrdBenchError) and not out_of_memory(error):
                 raise
             failed.append(f"{one_line(name)}: {one_line(error)}")
+            show_traceback()
             click.echo(f"Error: {failed[-1]}", err=True)
             with suppress(DfrdBenchError):  # the reason may be that nothing can be written there
                 write_outcome(Job(number, job, job_folder(job)), FAILED, why=one_line(error))

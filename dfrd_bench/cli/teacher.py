@@ -65,12 +65,14 @@ def train(request: Request, dry_run: bool, quiet: bool) -> None:
     from dfrd_bench.cli.printing import print_outcome
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.cli.rehearsing import rehearse_run
+    from dfrd_bench.cli.session import CHECKPOINTS, leaves
     from dfrd_bench.runs.preparation import teacher_request
     from dfrd_bench.runs.run import fulfil
 
     if dry_run:
         rehearse_run(teacher_request(request), quiet)
         return
+    leaves(CHECKPOINTS)
     with watching(quiet) as observer:
         trained = fulfil(teacher_request(request), observer)
     if trained.cached:

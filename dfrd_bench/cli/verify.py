@@ -50,6 +50,7 @@ def verify(
     machine may flip single images: rounding differs.
     """
     from dfrd_bench.cli.progress import watching
+    from dfrd_bench.cli.session import VERDICTS, leaves, show_traceback
     from dfrd_bench.cli.streams import one_line
     from dfrd_bench.errors import DfrdBenchError
     from dfrd_bench.records.store import RECORD_FILE
@@ -66,6 +67,8 @@ def verify(
         raise DfrdBenchError("--attacks and --dataset say what to run again: give --rerun too.")
     folders = {folder: problem for found in below.values() for folder, problem in found}
     chosen = None if attacks is None else list(ATTACKS.select(names(attacks)))
+    if rerun:
+        leaves(VERDICTS)
     differing, held = 0, list[Verification]()
     for folder, problem in folders.items():
         try:
@@ -83,6 +86,7 @@ def verify(
                 )
         except DfrdBenchError as error:
             differing += 1
+            show_traceback()
             click.echo(f"unclear  {one_line(folder)}\n         {one_line(error)}")
             continue
         click.echo(f"{'differs' if found.differences else 'holds':7}  {one_line(folder)}")

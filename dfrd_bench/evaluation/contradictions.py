@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.metrics import confusion_matrix, metrics, per_class_accuracy, target_entropy
 from dfrd_bench.evaluation.statistics import CONFIDENCE, RESAMPLES
+from dfrd_bench.records.nearest import named_record
 from dfrd_bench.records.reading import brief
 from dfrd_bench.records.schema import AttackRecord, Record
 from dfrd_bench.records.store import (
@@ -24,7 +25,6 @@ from dfrd_bench.records.store import (
     TEACHER_SUFFIX,
     WEIGHTS_FILE,
     load_predictions,
-    load_record,
 )
 from dfrd_bench.records.weights import sha256_of
 
@@ -38,9 +38,9 @@ def believed_record(folder: Path) -> Record:
     """The record of a run's folder, if nothing contradicts it.
 
     Raises:
-        DfrdBenchError: see `load_record`; or a number of it does not follow from what lies beside it.
+        DfrdBenchError: see `named_record`; or a number of it does not follow from what lies beside it.
     """
-    record = load_record(folder)
+    record = named_record(folder)
     check_believed(folder, record)
     return record
 

@@ -76,20 +76,20 @@ def attached(own: Observer, asked: Sequence[str]) -> Iterator[Observer]:
         asked: `NAME` or `NAME=WHERE` for each, with names of `dfrd-bench list observers`.
 
     Raises:
-        DfrdBenchError: no such name, or one that says it cannot observe there.
+        DfrdBenchError: no such name, or one that cannot be opened.
         FailedError: its plugin cannot be imported.
     """
     loggers = [(text, OBSERVERS.get(text.partition("=")[0])) for text in asked]  # all, before any is opened
     with ExitStack() as stack:
-        guests = []
-        for text, logger in loggers:
-            if (guest := _opened(text, logger, stack)) is not None:
-                guests.append(guest)
-        yield together(own, guests)
+        yield together(own, [_opened(text, logger, stack) for text, logger in loggers])
 
 
-def _opened(text: str, logger: Logger, stack: ExitStack) -> Guest | None:
-    """A guest that is closed with the stack; None, and a warning, where it cannot be opened through no fault of the user's."""
+def _opened(text: str, logger: Logger, stack: ExitStack) -> Guest:
+    """A guest that is closed with the stack.
+
+    Raises:
+        DfrdBenchError: it cannot be opened: whoever asked for it would miss it, and nothing is trained yet.
+    """
     name, _, where = text.partition("=")
     try:
         with untouched():
@@ -98,8 +98,7 @@ def _opened(text: str, logger: Logger, stack: ExitStack) -> Guest | None:
     except BaseException as error:
         if isinstance(error, DfrdBenchError) or asked_to_stop(error):
             raise
-        say_dropped(name, error)
-        return None
+        raise DfrdBenchError(f"The observer {name} cannot be opened: {in_a_line(error)}") from error
     stack.callback(_close, guest, opening)
     return guest
 

@@ -18,8 +18,8 @@ class Logger:
 
     Attributes:
         summary: one line for `dfrd-bench list observers`.
-        open: makes the observer, before anything is trained. A `DfrdBenchError` that it raises (no such place, a package
-            that is not installed) is the user's to mend and ends the command; anything else costs the observer only.
+        open: makes the observer, before anything is trained. What it raises (no such place, no such server, a package that is
+            not installed) ends the command there; the words of a `DfrdBenchError` are shown as they are.
     """
 
     summary: str

@@ -11,7 +11,7 @@ from typing import Any
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.observer import Observer
 from dfrd_bench.observers.base import Logger
-from dfrd_bench.records.files import expanded, unwritable
+from dfrd_bench.records.files import check_writable, expanded, unwritable
 from dfrd_bench.records.schema import METRICS
 from dfrd_bench.records.store import TENSORBOARD_FOLDER, load_record
 
@@ -70,6 +70,7 @@ def _open(where: str) -> Iterator[Observer]:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(folder, error) from error
+        check_writable(folder / TENSORBOARD_FOLDER)  # as any file in it
     board = Board(folder)
     try:
         yield board.observer()

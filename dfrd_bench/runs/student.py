@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dfrd_bench.records.store import load_record
+from dfrd_bench.records.files import expanded
+from dfrd_bench.records.nearest import named_record
 from dfrd_bench.runs.defaults import usual_defaults
 from dfrd_bench.runs.environment import choose_device
 from dfrd_bench.runs.subject import recorded_network
@@ -29,8 +30,9 @@ def load_student(run: str | Path, *, device: str = "cpu") -> nn.Module:
         The network in eval mode, in float32.
 
     Raises:
-        DfrdBenchError: there is no valid record, its weights are missing, or they are not those that it describes (sha256).
+        DfrdBenchError: there is no valid record (then also where was looked, and the nearest runs), its weights are missing, or
+            they are not those that it describes (sha256).
     """
-    folder = Path(run)
-    record = load_record(folder)
+    folder = expanded(str(run))
+    record = named_record(folder)
     return recorded_network(folder, record, record.dataset.info).eval().to(choose_device(device))

@@ -84,6 +84,8 @@ class WideResNet(nn.Module):
 
 
 def _any_size(argument: str, channels: int, num_classes: int) -> WideResNet:
+    if not argument:
+        raise ValueError("its depth and width are missing, as in wrn-16-2 or wrn:16-2")
     match = re.fullmatch(r"(\d+)-(\d+)", argument)
     if not match:
         raise ValueError(f"name depth and width, as in wrn:16-2, not {argument!r}")

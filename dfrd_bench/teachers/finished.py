@@ -5,6 +5,7 @@ from __future__ import annotations
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.problem import DatasetInfo
 from dfrd_bench.records.files import expanded
+from dfrd_bench.records.nearest import meant_instead
 from dfrd_bench.records.store import RECORD_FILE, WEIGHTS_FILE, load_record
 from dfrd_bench.teachers.base import Loaded, TeacherSource
 from dfrd_bench.teachers.checkpoint import load_file
@@ -15,7 +16,9 @@ def _load(argument: str, info: DatasetInfo, _architecture: str | None) -> Loaded
         raise DfrdBenchError("Name the folder of a finished run: run:FOLDER.")
     folder = expanded(argument)
     if not (folder / RECORD_FILE).is_file():
-        raise DfrdBenchError(f"{argument} is not the folder of a finished run: it has no {RECORD_FILE}.")
+        raise DfrdBenchError(
+            f"{argument} is not the folder of a finished run: it has no {RECORD_FILE}.{meant_instead(folder)}"
+        )
     record = load_record(folder)
     known = record.dataset.info
     if (known.shape, known.class_names) != (info.shape, info.class_names):

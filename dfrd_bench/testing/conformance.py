@@ -17,37 +17,12 @@ from torch import Tensor, nn
 from dfrd_bench.method import Method, MethodConfig, Reference
 from dfrd_bench.problem import Problem, Sees, TrainingProblem
 from dfrd_bench.testing.advice import advised
+from dfrd_bench.testing.budget import given_config, tiny_config
 from dfrd_bench.testing.toys import problem_for
 from dfrd_bench.testing.untouched import condition, difference, global_state, globals_put_back, other_randomness
 
-TINY: Mapping[str, Any] = {
-    "epochs": 3,
-    "batch_size": 8,
-    "warmup_epochs": 1,
-    "synthesis_rounds": 2,
-    "synthesis_steps": 2,
-    "distillation_steps": 2,
-    "bottleneck_steps": 2,
-    "attack_steps": 2,
-    "probe_steps": 2,
-    "validation_share": 0.5,
-    "validation_steps": 2,
-    "generator_width": 8,
-    "latent_dim": 8,
-}
-"""The budget of a check: of each name that a method has, so much, or less where its `at_budget` makes it less."""
-
 TASKS = (((1, 8, 8), 10), ((3, 12, 12), 3), ((3, 12, 16), 2))
 """Image shapes and class counts on which every method must run; the last is not square."""
-
-
-def tiny_config(method: type[Method], config: Mapping[str, Any] | None = None) -> MethodConfig:
-    """A method's hyper-parameters at the budget `TINY`, and those given."""
-    fields = method.Config.model_fields
-    values = {name: value for name, value in TINY.items() if name in fields}
-    for name, value in method.Config.at_budget(TINY).items():
-        values[name] = min(value, TINY[name]) if name in TINY else value
-    return method.Config(**{**values, **(config or {})})
 
 
 def check_method(method: type[Method], *, config: Mapping[str, Any] | None = None) -> None:
@@ -67,19 +42,23 @@ def check_method(method: type[Method], *, config: Mapping[str, Any] | None = Non
 
     Raises:
         AssertionError: the first rule that is broken, and what to do about it, with a line of example.
+        DfrdBenchError: `config` has a name that the method has not, or a value that it does not take.
         ValueError: the budget has fewer than 2 epochs, so that no stop can be checked.
     """
     try:
         _check(method, config)
     except AssertionError as error:
-        raise AssertionError(advised(str(error))) from error.__cause__
+        told = AssertionError(advised(str(error))).with_traceback(error.__traceback__)  # of the check that failed
+        raise told from error.__cause__
 
 
 def _check(method: type[Method], config: Mapping[str, Any] | None) -> None:
     name = getattr(method, "__name__", repr(method))
     _check_declaration(method)
-    with _explained(name, "building its Config at a tiny budget"):
-        settings = tiny_config(method, config)
+    settings = given_config(method, config or {})
+    if settings is None:
+        with _explained(name, "building its Config at a tiny budget"):
+            settings = tiny_config(method)
     if settings.epochs < 2:
         raise ValueError(f"check_method needs at least 2 epochs, not {settings.epochs}")
     runs = [_run(method, settings, problem_for(method, *task)) for task in TASKS]

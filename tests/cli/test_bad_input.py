@@ -86,6 +86,8 @@ BAD_VALUES = {
     "device": ((*RUN, "--device", "gpu"), "Unknown device 'gpu': choose auto, cpu or cuda"),
     "other-device": ((*RUN, "--device", "meta"), "Device 'meta' is not supported"),
     "student-size": ((*RUN, "--student", "wrn:11-1"), "the depth of a WideResNet is 6n + 4"),
+    "student-family": ((*RUN, "--student", "wrn"), "its depth and width are missing, as in wrn-16-2 or wrn:16-2"),
+    "teacher-family": (("teacher", "train", "--arch", "wrn"), "its depth and width are missing, as in wrn-16-2"),
     "student-argument": ((*RUN, "--student", "wrn:big"), "name depth and width, as in wrn:16-2, not 'big'"),
     "cpu-with-a-number": ((*RUN, "--device", "cpu:0", "--preset", "papr"), "Unknown preset"),  # the device is fine
     "architecture-of-the-shipped-teacher": (

@@ -64,7 +64,9 @@ def test_ctrl_c_leaves_no_process_and_the_same_command_goes_on(place: Path, requ
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
-    assert err.strip() == "Stopped. The same command goes on from the last checkpoint; finished results are kept."
+    assert err.strip() == (
+        "Stopped. The same command goes on from what the attacks had found; finished results are kept."
+    )
     assert not any(child.is_running() for child in children)
     (place / "quick").touch()
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)

@@ -92,9 +92,7 @@ class TestWritten:
         (config,) = [v for key, v in namespace.items() if key.endswith("Config") and key != "AttackedConfig"]
         assert config().model_dump()["clean_weight"] == 0.2  # type: ignore[operator]
 
-    @pytest.mark.parametrize(
-        "name", ["none", "class", "f", "tensor", "reference", "synthesis", "synthesize-then-distill"]
-    )
+    @pytest.mark.parametrize("name", ["none", "f", "tensor", "reference", "synthesis", "synthesize-then-distill"])
     def test_a_name_that_means_something_else_works_as_well(self, elsewhere: Path, name: str) -> None:
         assert tiny.command("new-method", name).code == 0
         path = elsewhere / name / f"dfrd_bench_{name.replace('-', '_')}.py"
@@ -118,6 +116,10 @@ BAD_NAMES = {
     "a--b": "must be words joined by a single '-' or '_'. Try 'a-b'.",
     "_hidden": "must be words joined by a single '-' or '_'. Try 'hidden'.",
     "ferd": "There is a method 'ferd' already, of dfrd-bench ",
+    "class": "'class' cannot name a method: it is a word of Python, which a package of it would shadow. Try 'my-class'.",
+    "json": "it is a module of Python, which a package of it would shadow. Try 'my-json'.",
+    "torch": "it is a module that is installed here, which a package of it would shadow. Try 'my-torch'.",
+    "dfrd-bench": "it is a module that is installed here",
     "FERD": "must be in lower case and without accents.\n",  # 'ferd' would not help
 }
 
@@ -145,6 +147,13 @@ class TestInTheWay:
         assert f"{folder} exists and is left as it is: name another folder" in refused("mine", "--output", folder)
         assert tiny.files_below(elsewhere) == [what]
         assert path.read_text() == "precious"
+
+    def test_a_folder_of_that_name_elsewhere_is_no_module(
+        self, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.syspath_prepend(elsewhere)
+        (elsewhere / "mine").mkdir()
+        assert tiny.command("new-method", "mine").code == 0
 
     def test_a_second_time_is_refused(self, elsewhere: Path) -> None:
         assert tiny.command("new-method", "mine").code == 0

@@ -34,7 +34,9 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="priorities are POSIX
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The page's files, installed; workers that say how polite they are; a run is done where a file says so."""
     monkeypatch.chdir(tmp_path)
-    found = re.findall(r'^```\w+ title="([^"]+)"\n(.*?)^```$', PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    found = re.findall(
+        r'^```\w+ title="([^"]+)"\n(.*?)^```$', PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
     for name, text in found:
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text(text, encoding="utf-8")

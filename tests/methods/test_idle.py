@@ -10,7 +10,7 @@ import torch
 from dfrd_bench.method import Method, MethodConfig
 from dfrd_bench.problem import DatasetInfo, ThreatModel
 from dfrd_bench.registry import METHODS
-from dfrd_bench.testing.conformance import tiny_config
+from dfrd_bench.testing import tiny_config
 from dfrd_bench.testing.toys import problem_for
 from dfrd_bench.testing.untouched import difference
 

@@ -110,18 +110,17 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """With the observers `rude` and `lost` of an installed plugin, which draw, switch, raise, and cannot be opened."""
+    """With the observer `rude` of an installed plugin, which draws, switches and raises."""
     root, said = tmp_path_factory.mktemp("watched"), []
     handler = logging.Handler()
     handler.emit = lambda entry: said.append(entry.getMessage())  # type: ignore[method-assign]
     logger = logging.getLogger("dfrd_bench.observers.attached")
     logger.addHandler(handler)
     board = root / "board" if find_spec("tensorboard") else None
-    asked = ["jsonl", "rude", "lost=example.org", f"jsonl={root / 'deep' / 'two.jsonl'}"]
+    asked = ["jsonl", "rude", f"jsonl={root / 'deep' / 'two.jsonl'}"]
     with pytest.MonkeyPatch.context() as patch:
         tiny.cut_digits(patch)
-        names = {"rude": "rude", "lost": "lost"}
-        patch.syspath_prepend(plugin_packages.plant(root / "site", "observers", names, RUDE))
+        patch.syspath_prepend(plugin_packages.plant(root / "site", "observers", {"rude": "rude"}, RUDE))
         plugin_packages.forget()
         import dfrd_bench_planted
 
@@ -146,9 +145,32 @@ def test_a_watched_run_gives_the_same_student_bit_for_bit(alone: Finished, watch
 
 def test_an_observer_that_raises_is_named_once_and_dropped(watched: Watched) -> None:
     assert watched.said == [
-        "The observer lost is dropped, and the run goes on without it: RuntimeError: no server at example.org",
         "The observer rude is dropped, and the run goes on without it: SystemExit: no more",
     ]
+
+
+def test_one_that_cannot_be_opened_is_refused_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {"rude": "rude", "lost": "lost"}
+    monkeypatch.syspath_prepend(plugin_packages.plant(tmp_path / "site", "observers", names, RUDE))
+    plugin_packages.forget()
+    run = ("run", "--method", "zskt", "--results", str(tmp_path / "results"), "--observer")
+    for where, why in {
+        "lost=example.org": "The observer lost cannot be opened: RuntimeError: no server at example.org",
+        f"jsonl={tmp_path}": f"Cannot write {tmp_path}: Is a directory.",
+        f"tensorboard={tmp_path / 'site' / 'dfrd_bench_planted.py'}": "The observer tensorboard needs TensorBoard"
+        if find_spec("tensorboard") is None
+        else f"Cannot write {tmp_path / 'site' / 'dfrd_bench_planted.py'}",
+    }.items():
+        refused = tiny.command(*run, "rude", "--observer", where)
+        assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1), refused
+        assert refused.err.startswith(f"Error: {why}")
+    import dfrd_bench_planted
+
+    assert dfrd_bench_planted.told == ["closed"] * 3  # and nothing else
+    assert not (tmp_path / "results").exists()
+    plugin_packages.forget()
 
 
 def test_json_lines_say_what_history_and_record_say(alone: Finished, watched: Watched) -> None:

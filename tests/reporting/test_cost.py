@@ -84,8 +84,8 @@ def test_a_row_of_which_some_seeds_know_their_passes_says_so() -> None:
 
 def test_a_method_without_a_batch_size_is_counted_in_images_and_named() -> None:
     table = shown(trained("mine", batch_size=None), trained())
-    assert rows_of(table)["MINE"] == ["15.00", "2.50", "122.50", "120.00", *NUMBERS[4:]]
-    assert table.below[0].legend[0].endswith("MINE on wrn-10-1: no batch_size, so in images.")
+    assert rows_of(table)["mine"] == ["15.00", "2.50", "122.50", "120.00", *NUMBERS[4:]]
+    assert table.below[0].legend[0].endswith("mine on wrn-10-1: no batch_size, so in images.")
 
 
 def test_teachers_have_no_cost_here() -> None:

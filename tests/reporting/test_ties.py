@@ -76,30 +76,30 @@ def test_csv_carries_marks_and_the_p_value_of_the_difference_from_the_best(close
 def test_all_that_the_images_cannot_tell_from_the_best_are_tied_not_only_the_runner_up(close: list[Run]) -> None:
     table = only(close)
     assert table.tested
-    assert marks(table) == {"A": "tied", "B": "tied", "C": "tied", "D": "second", "E": None}
+    assert marks(table) == {"a": "tied", "b": "tied", "c": "tied", "d": "second", "e": None}
     assert table.notes == ()
 
 
 def test_the_same_values_without_evidence_get_the_marks_of_their_printed_values(close: list[Run]) -> None:
     table = only(close, evidence=None)
     assert not table.tested
-    assert marks(table) == {"A": "best", "B": "second", "C": None, "D": None, "E": None}
+    assert marks(table) == {"a": "best", "b": "second", "c": None, "d": None, "e": None}
 
 
 def test_a_best_value_that_differs_from_all_others_stands_alone(close: list[Run]) -> None:
-    assert marks(only([close[0], *close[3:]])) == {"A": "best", "D": "second", "E": None}
+    assert marks(only([close[0], *close[3:]])) == {"a": "best", "d": "second", "e": None}
 
 
 def test_a_difference_of_the_same_size_is_no_tie_if_the_worse_row_is_wrong_wherever_the_better_is(
     tmp_path: Path,
 ) -> None:
     nested = [run(tmp_path, "a", right_on(120)), run(tmp_path, "b", right_on(128))]
-    assert marks(only(nested)) == {"A": "best", "B": "second"}
+    assert marks(only(nested)) == {"a": "best", "b": "second"}
 
 
 def test_equal_values_are_tied_and_leave_the_rest_to_be_second(tmp_path: Path) -> None:
     runs = [run(tmp_path, m, right_on(n, start=s)) for m, n, s in (("a", 60, 0), ("b", 60, 300), ("c", 200, 0))]
-    assert marks(only(runs)) == {"A": "tied", "B": "tied", "C": "second"}
+    assert marks(only(runs)) == {"a": "tied", "b": "tied", "c": "second"}
 
 
 @pytest.mark.parametrize("evidence", [True, False])
@@ -114,7 +114,7 @@ def test_several_seeds_are_compared_by_their_means(tmp_path: Path) -> None:
     runs = [run(tmp_path, "a", right_on(n), seed=s) for s, n in enumerate((100, 110))]
     runs += [run(tmp_path, "b", right_on(n, start=300), seed=s) for s, n in enumerate((105, 108))]
     runs += [run(tmp_path, "c", right_on(n), seed=s) for s, n in enumerate((220, 230))]
-    assert marks(only(runs)) == {"A": "tied", "B": "tied", "C": "second"}
+    assert marks(only(runs)) == {"a": "tied", "b": "tied", "c": "second"}
 
 
 def test_a_worst_class_six_points_ahead_is_a_tie_on_sixty_images_per_class(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_worst_class_six_points_ahead_is_a_tie_on_sixty_images_per_class(tmp_p
     a, b = (LABELS != 0) | (rng.random(600) < 0.5), (LABELS != 0) | (rng.random(600) < 0.5)
     table = only([run(tmp_path, "a", a), run(tmp_path, "b", b)])
     found = cells(table, WORST)
-    assert abs((found["A"].mean or 0) - (found["B"].mean or 0)) > 0.06
+    assert abs((found["a"].mean or 0) - (found["b"].mean or 0)) > 0.06
     assert {cell.mark for cell in found.values()} == {"tied"}
 
 
@@ -130,7 +130,7 @@ class TestWithoutPredictions:
     def test_the_group_goes_by_printed_values_and_a_note_says_why(self, close: list[Run]) -> None:
         Path(close[1][0], "predictions.npz").unlink()
         table = only(close)
-        assert marks(table) == {"A": "best", "B": "second", "C": None, "D": None, "E": None}
+        assert marks(table) == {"a": "best", "b": "second", "c": None, "d": None, "e": None}
         (note,) = table.notes
         assert note.startswith("Marks among the students wrn-10-1 go by the printed value, without a significance test")
         assert "holds no predictions.npz" in note
@@ -192,7 +192,7 @@ class TestIntervals:
             (row,) = table.rows
             assert row.cells[AVERAGE].interval is None
             assert row.uncertainty(AVERAGE) == " ± 1.18"
-            assert table.notes[0].startswith("A keeps its ± over seeds, as its interval is not known: ")
+            assert table.notes[0].startswith("a keeps its ± over seeds, as its interval is not known: ")
             assert "Mean ± sample standard deviation" in " ".join(table.legend)
 
     def test_text_is_percent_with_one_decimal_and_nsd_with_three(self) -> None:

@@ -531,3 +531,37 @@ def test_the_command_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tiny.command("check", "mine", "--set", "epochs=1").err == (
         "Error: check_method needs at least 2 epochs, not 1\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("gama=1", "Unknown hyper-parameter of ferd 'gama'. Did you mean 'gamma'?"),
+        ("gamma=abc", "Bad value for ferd: gamma = 'abc' should be a valid number"),
+        ("batch_size=0", "Bad value for ferd: batch_size = 0 should be greater than or equal to 2."),
+    ],
+)
+def test_a_wrong_setting_of_the_check_is_the_callers_and_one_line(given: str, message: str) -> None:
+    refused = tiny.command("check", "ferd", "--set", given)
+    assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)
+    assert refused.err.startswith(f"Error: {message}")
+    name, _, value = given.partition("=")
+    with pytest.raises(DfrdBenchError):
+        check_method(METHODS.get("ferd"), config={name: value if value == "abc" else int(value)})
+
+
+def test_debug_shows_where_the_broken_rule_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(METHODS, "get", lambda _name: SamplesBeyondOne)
+    plain, debugged = (tiny.command("check", "mine", *words).err for words in ((), ("--debug",)))
+    assert debugged.endswith(plain)
+    assert "Traceback (most recent call last):" in debugged
+    assert "in _check_images" in debugged
+    monkeypatch.setattr(METHODS, "get", lambda _name: Raises)
+    assert "in train_epoch\n    raise ZeroDivisionError" in tiny.command("check", "mine", "--debug").err
+
+
+class Raises(Noise):
+    """Cannot train."""
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        raise ZeroDivisionError

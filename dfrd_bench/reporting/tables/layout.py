@@ -217,8 +217,8 @@ class ResultTable:
 
 
 def display_name(method: str) -> str:
-    """A method as the papers write it; a name they do not know in capitals."""
-    return METHOD_TITLES.get(method, method.upper())
+    """A method as the papers write it; a name they do not know as it is registered."""
+    return METHOD_TITLES.get(method, method)
 
 
 def row_name(method: str, variant: str, unconverted: Collection[str]) -> tuple[str, str]:
