@@ -28,10 +28,11 @@ TRACKS = ("data-free", "with-data", "both")
 
 @dataclass(frozen=True)
 class Output:
-    """Where a figure goes, and how fine a PNG is."""
+    """Where a figure goes, how fine a PNG is, and whether the user chose the place."""
 
     path: Path
     dpi: int
+    chosen: bool = True
 
     def save(self, figure: Any) -> None:
         """Write it, and say where it is."""
@@ -39,6 +40,8 @@ class Output:
 
         save_figure(figure, self.path, dpi=self.dpi)
         click.echo(self.path)
+        if not self.chosen:
+            click.echo(f"(It is in {self.path.absolute().parent}, as no -o FILE was given.)", err=True)
 
 
 @dataclass(frozen=True)
@@ -60,18 +63,19 @@ class Asked:
         path = self.path or default
         picture_format(path)
         check_writable(path)
-        return Output(path, self.dpi)
+        return Output(path, self.dpi, self.path is not None)
 
 
 def output(default: str) -> Callable[[Command], Command]:
     """`-o FILE` and `--dpi`: where the figure goes; its ending says the format. The command gets them as `output`."""
+    where = default if "/" in default else f"{default} in the current folder"
     options = [
         click.option(
             "-o",
             "--output",
             type=click.Path(path_type=Path, dir_okay=False),
             metavar="FILE",
-            help=f"{default} by default; .pdf, .svg and others by their ending.",
+            help=f"{where} by default; .pdf, .svg and others by their ending.",
         ),
         click.option(
             "--dpi", default=200, show_default=True, type=click.IntRange(50, 1200), help="Dots per inch of a PNG."

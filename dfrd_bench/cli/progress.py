@@ -122,9 +122,9 @@ class _Plain:
     """Lines: at most every quarter of a minute, and one at the end of every attack."""
 
     def __init__(self) -> None:
-        self.epochs = 0
+        self.epochs = self.first = self.warmup = 0
         self.began = self.last = time.monotonic()
-        self.first = 0
+        self.took: list[float] = []
 
     def observer(self) -> Observer:
         return Observer(
@@ -132,14 +132,24 @@ class _Plain:
         )
 
     def start(self, folder: Path, epochs: int, done: int) -> None:
-        self.epochs, self.first, self.began = epochs, done, time.monotonic()
+        from dfrd_bench.runs.checkpoint import State
+        from dfrd_bench.runs.remaining import warmup_in
+
+        self.epochs, self.first, self.began, self.took = epochs, done, time.monotonic(), []
+        self.warmup = max(0, warmup_in(State(folder).read()) - done)
         _say(f"{folder}" + (f" (going on after epoch {done})" if done else ""))
 
     def epoch(self, epoch: int, numbers: dict[str, float]) -> None:
-        now, ran = time.monotonic(), epoch + 1 - self.first
+        from dfrd_bench.runs.rehearsal import duration
+        from dfrd_bench.runs.remaining import seconds_left
+
+        now = time.monotonic()
+        self.took.append(now - self.began)
+        self.began = now
         if now - self.last >= PLAIN_SECONDS or epoch + 1 in (self.first + 1, self.epochs):
-            left = (now - self.began) / ran * (self.epochs - epoch - 1)
-            _say(f"epoch {epoch + 1}/{self.epochs}  {left:.0f} s left  {summarise(numbers)}")
+            left = seconds_left(self.took, self.epochs - epoch - 1, self.warmup)
+            said = "" if left is None else f"about {duration(left)} of training left"
+            _say("  ".join(filter(None, (f"epoch {epoch + 1}/{self.epochs}", said, summarise(numbers)))))
             self.last = now
 
     def attack(self, attack: str, done: int, total: int, accuracy: float) -> None:

@@ -66,15 +66,16 @@ def rehearse_run(request: Request, quiet: bool) -> None:
     _say("folder", where)
 
 
-def rehearse_suite(wanted: Sequence[Request], quiet: bool) -> None:
+def rehearse_suite(wanted: Sequence[Request], quiet: bool, jobs: int | None = None) -> None:
     """Print every run of a suite with what it takes, and all of them together; nothing is written or downloaded.
 
-    Runs that differ in their seed alone are rehearsed once. One that is recorded is named as done and not counted.
+    Runs that differ in their seed alone are rehearsed once. One that is recorded is named as done and not counted. With `jobs`
+    it also says what they take so many at once.
     """
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.cli.streams import one_line
     from dfrd_bench.execution.status import standing
-    from dfrd_bench.runs.forecast import Forecast, elsewhere, together
+    from dfrd_bench.runs.forecast import Forecast, elsewhere, side_by_side, together
     from dfrd_bench.runs.plan import named
     from dfrd_bench.runs.rehearsal import duration
 
@@ -111,6 +112,11 @@ def rehearse_suite(wanted: Sequence[Request], quiet: bool) -> None:
     click.echo(
         f"{len(left)} of {len(wanted)} runs to make{recorded}: {duration(seconds)} here, one after another; {there}"
     )
+    if jobs is not None and jobs > 1:
+        wall = side_by_side([one.seconds for one in left], jobs)
+        click.echo(
+            f"{min(jobs, len(left))} at once: {duration(wall)} here, where each is as quick as it would be alone."
+        )
     for assumed in dict.fromkeys(text for one in left for text in one.evaluation.assumes):
         click.echo(
             f"Evaluation is from timed passes, with {assumed}; GPUs are from operations (docs/papers-setting.md)."

@@ -105,8 +105,9 @@ def suite(
     from dfrd_bench.cli.rehearsing import rehearse_suite
     from dfrd_bench.records.suites import load_suite, suite_names
     from dfrd_bench.runs.failures import logged
-    from dfrd_bench.runs.plan import asked_of_methods, check_images
+    from dfrd_bench.runs.plan import check_images
     from dfrd_bench.runs.preparation import with_defaults
+    from dfrd_bench.runs.rows import asked_of_methods
 
     if name is None:
         width = max(map(len, suite_names()))
@@ -117,9 +118,9 @@ def suite(
     with logged(Path(request.results), f"suite {name}"):
         here = jobs is None and launcher is None
         this_machine = launcher in (None, LOCAL)
-        wanted = _plan(chosen, fitted(request, beside=jobs or 1) if this_machine else request, seeds)
+        wanted = _plan(chosen, name, fitted(request, beside=jobs or 1) if this_machine else request, seeds)
     if dry_run:
-        rehearse_suite(wanted, quiet)
+        rehearse_suite(wanted, quiet, jobs)
         return
     if status:
         _say_how_they_stand(wanted)
@@ -146,22 +147,23 @@ def suite(
         sys.exit(1)
 
 
-def _plan(suite: Suite, request: Request, seeds: str | None) -> list[Request]:
+def _plan(suite: Suite, name: str, request: Request, seeds: str | None) -> list[Request]:
     """The suite's runs, checked; and a line for each hyper-parameter that not every row takes."""
     from dataclasses import replace
 
     from dfrd_bench.records.seeds import parse_seeds
-    from dfrd_bench.runs.plan import Choices, check_suite, planned, takes
+    from dfrd_bench.runs.plan import Choices, check_suite, planned
+    from dfrd_bench.runs.rows import takes
     from dfrd_bench.settings import names
 
     choices = Choices(*(names(text or "") for text in (request.dataset, request.teacher, request.student)))
     request = replace(request, dataset=None, teacher=None, student=None)
     chosen = parse_seeds(seeds) if seeds is not None else suite.seeds or [0]
-    check_suite(suite, request, choices, chosen)
-    for name in [*request.settings, *(["epochs"] if request.epochs else [])]:
-        if (taken := sum(takes(row, name) for row in suite.runs)) < len(suite.runs):
+    check_suite(suite, request, choices, chosen, name)
+    for given in [*request.settings, *(["epochs"] if request.epochs else [])]:
+        if (taken := sum(takes(row, given) for row in suite.runs)) < len(suite.runs):
             click.echo(
-                f"{name} is for {taken} of {len(suite.runs)} rows: the others have none, or their own.", err=True
+                f"{given} is for {taken} of {len(suite.runs)} rows: the others have none, or their own.", err=True
             )
     return planned(suite, chosen, request, choices)
 

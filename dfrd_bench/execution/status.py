@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,11 +22,11 @@ from dfrd_bench.runs.checkpoint import HISTORY_FILE, State
 from dfrd_bench.runs.checkpoint import LARGEST as LARGEST_HISTORY
 from dfrd_bench.runs.failures import ERROR_LOG
 from dfrd_bench.runs.identity import Identity, identity_of
+from dfrd_bench.runs.remaining import seconds_left, warmup_in
 from dfrd_bench.runs.request import Request
 
 Stage = Literal["done", "running", "stopped", "failed", "missing"]
 STAGES: tuple[Stage, ...] = ("done", "running", "stopped", "failed", "missing")
-RECENT = 5  # epochs whose median is the speed
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ def _in_folder(request: Request, identity: Identity, folder: Path, outcome: Outc
         begun = replace(begun, code=spec.code)
         if spec.code is None:  # which is not gone on with
             return None
-        begun = _trained_so_far(begun, str(state.get("stage", "")), state["spec"].get("config", {}).get("epochs"))
+        begun = _trained_so_far(begun, state)
     elif worker is None and not (folder / ERROR_LOG).exists():
         return None  # nothing that a run leaves
     if begun.stage == "stopped" and (why := _failure(folder, outcome)):
@@ -141,10 +140,11 @@ def _spec_in(state: Mapping[str, Any]) -> ExperimentSpec | None:
         return None
 
 
-def _trained_so_far(begun: Standing, part: str, epochs: Any) -> Standing:
+def _trained_so_far(begun: Standing, state: Mapping[str, Any]) -> Standing:
     """With what `history.jsonl` says of a training."""
-    path = Path(str(begun.folder)) / HISTORY_FILE
-    epochs = epochs if isinstance(epochs, int) else None
+    path, part = Path(str(begun.folder)) / HISTORY_FILE, str(state.get("stage", ""))
+    said = state["spec"].get("config", {}).get("epochs")
+    epochs = said if isinstance(said, int) else None
     try:
         written = path.stat().st_mtime
         lines = read_file(path, LARGEST_HISTORY).splitlines()
@@ -152,10 +152,11 @@ def _trained_so_far(begun: Standing, part: str, epochs: Any) -> Standing:
         return replace(begun, part=part, epoch=0, epochs=epochs)
     left = None
     if begun.stage == "running" and part == "training" and epochs is not None and len(lines) < epochs:
-        seconds = [found for line in lines[-RECENT:] if (found := _seconds(line)) is not None]
-        if seconds:
-            since = max(0.0, time.time() - written)
-            left = max(0.0, statistics.median(seconds) * (epochs - len(lines)) - since)
+        took = [_seconds(line) for line in lines]
+        known = [seconds for seconds in took if seconds is not None]
+        at_its_speed = seconds_left(known, epochs - len(lines), warmup_in(state) if len(known) == len(took) else 0)
+        if at_its_speed is not None:
+            left = max(0.0, at_its_speed - max(0.0, time.time() - written))
     return replace(begun, part=part, epoch=len(lines), epochs=epochs, left=left)
 
 

@@ -135,6 +135,21 @@ def load_suite(name: str) -> Suite:
     try:
         return Suite.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise DfrdBenchError(f"{name} is not a suite: {where}: {first['msg']}.") from error
+        raise DfrdBenchError(f"{name} is not a suite: {_first(error)}") from error
+
+
+PARTS: dict[str, tuple[str, type[BaseModel]]] = {"runs": ("row", SuiteRun), "exclude": ("exclusion", Exclusion)}
+"""Of each list of mappings: what a reader calls one of them, and what it may say."""
+
+
+def _first(error: ValidationError) -> str:
+    """What is wrong first, with its place; a key that is misspelt before one that is missing for it."""
+    details = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    loc, message, place = details[0]["loc"], details[0]["msg"], ""
+    model: type[BaseModel] = Suite
+    if len(loc) > 1 and loc[0] in PARTS and isinstance(loc[1], int):
+        called, model = PARTS[loc[0]]
+        place, loc = f"{called} {loc[1] + 1}", loc[2:]
+    if details[0]["type"] == "extra_forbidden":
+        return ": ".join(filter(None, [place, str(unknown_name("key", str(loc[-1]), model.model_fields))]))
+    return f"{': '.join(filter(None, [place, '.'.join(map(str, loc))])) or 'the file'}: {message}."

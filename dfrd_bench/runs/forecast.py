@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import heapq
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -176,6 +177,14 @@ def together(runs: Sequence[Forecast]) -> tuple[float, str]:
     gpus = [gpu for name in TYPICAL if (gpu := known_gpu(name)) is not None]
     there = [(gpu.name, sum(one.work.seconds(gpu, one.precision) for one in runs)) for gpu in gpus]
     return sum(one.seconds for one in runs), ", ".join(f"{name} {duration(seconds)}" for name, seconds in there)
+
+
+def side_by_side(seconds: Sequence[float], jobs: int) -> float:
+    """Of several runs, so many at once, each begun in turn when one before it ends: seconds until the last ends."""
+    ends = [0.0] * max(1, jobs)
+    for one in seconds:
+        heapq.heapreplace(ends, ends[0] + one)
+    return max(ends)
 
 
 def forecast(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dfrd_bench.errors import DfrdBenchError, FailedError, asked_to_stop, unknown_name
+from dfrd_bench.errors import DfrdBenchError, unknown_name
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.records.suites import Exclusion, Suite, SuiteRun
 from dfrd_bench.runs.preparation import check_training
 from dfrd_bench.runs.request import Request
+from dfrd_bench.runs.rows import asked_of_row, check_rows, fields_of, left_to_its_run, takes
 
 if TYPE_CHECKING:
     from dfrd_bench.datasets.base import Dataset
@@ -109,10 +109,18 @@ def check_suite(
     request: Request,
     choices: Choices = Choices(),  # it is frozen
     seeds: Sequence[int] = (),
+    name: str = "",
 ) -> None:
     """Fail before the first run rather than in the middle of a long night; no file of the dataset is looked at.
 
     A method whose code fails, when it is imported or asked about itself, fails in its own runs.
+
+    Args:
+        suite: the rows.
+        request: what the command asks for beside them.
+        choices: see `planned`.
+        seeds: of every row.
+        name: the suite's, or its file's, for messages about one of its rows; its title by default.
 
     Raises:
         DfrdBenchError: an unknown method, preset, hyper-parameter, teacher, student, attack or observer, or a bad value; a
@@ -125,6 +133,7 @@ def check_suite(
         raise DfrdBenchError(f"The suite {suite.title!r} names its own students: leave --student out.")
     check_training(request)
     _check_observers(request.observers)
+    check_rows(suite, name or repr(suite.title))
     _check_settings(suite, request)
     plan = planned(suite, seeds or suite.seeds or [request.seed], request, choices)
     apart: list[
@@ -153,7 +162,7 @@ def _check_observers(asked: Sequence[str]) -> None:
 
 def _check_settings(suite: Suite, request: Request) -> None:
     """Refuse a hyper-parameter that no row has, unless some cannot be asked."""
-    known = [fields for row in suite.runs if (fields := _fields(row)) is not None]
+    known = [fields for row in suite.runs if (fields := fields_of(row)) is not None]
     for name in [*request.settings, *(["epochs"] if request.epochs is not None else [])]:
         if len(known) == len(suite.runs) and not any(name in fields for fields in known):
             raise unknown_name(
@@ -178,7 +187,7 @@ def _check_names(request: Request) -> None:
             )
     if asked_of_row(row, "needs_natural_teacher", False):
         teacher_source(natural_teacher_of(request, data), data.task)
-    with _left_to_its_run():
+    with left_to_its_run():
         resolve_config(request, METHODS.get(str(request.method)), data)
 
 
@@ -188,7 +197,7 @@ def _check_differences(plan: Sequence[Request]) -> None:
 
     seen: dict[tuple[str, str | None], Request] = {}
     for request in plan:
-        with _left_to_its_run():
+        with left_to_its_run():
             key = (identity_of(request).spec.digest(), request.teacher)  # of whose weights the digest knows nothing
             if (other := seen.setdefault(key, request)) is not request:
                 raise DfrdBenchError(f"Two rows are the same run: {other}, and {request}.")
@@ -210,49 +219,3 @@ def check_images(requests: Sequence[Request], observer: Observer = SILENT) -> No
         methods = dict.fromkeys(str(request.method) for request in on_it)
         if any(asked_of_row(SuiteRun(method=method), "sees", "") == "training images" for method in methods):
             load_training(data)
-
-
-@contextmanager
-def _left_to_its_run() -> Iterator[None]:
-    """What the code of a method raises is not raised here; what is wrong with the request is."""
-    try:
-        yield
-    except BaseException as error:
-        wrong_use = isinstance(error, DfrdBenchError) and not isinstance(error, FailedError)
-        if wrong_use or asked_to_stop(error):
-            raise
-
-
-def _asked(method: str, attribute: str) -> Any:
-    """What a method's class says; None if it cannot be asked."""
-    from dfrd_bench.registry import METHODS
-
-    with _left_to_its_run():
-        return getattr(METHODS.get(method), attribute)
-    return None
-
-
-def asked_of_row(row: SuiteRun, attribute: str, unknown: Any) -> Any:
-    """What the class of a row's method says; `unknown` where it cannot be asked."""
-    said = _asked(row.method, attribute)
-    return unknown if said is None else said
-
-
-def asked_of_methods(suite: Suite, attribute: str) -> list[Any]:
-    """What the classes of a suite's methods say; those that cannot be asked are left out."""
-    return [said for row in suite.runs if (said := asked_of_row(row, attribute, None)) is not None]
-
-
-def _fields(row: SuiteRun) -> set[str] | None:
-    """The hyper-parameters of a row's method; None where it cannot be asked."""
-    config = asked_of_row(row, "Config", None)
-    return None if config is None else set(config.model_fields)
-
-
-def takes(row: SuiteRun, name: str) -> bool:
-    """Whether a hyper-parameter that is given for all rows is for this one: its method has it, and it does not set it itself.
-
-    A method that cannot be asked is taken to have it, and fails in its own run.
-    """
-    fields = _fields(row)
-    return name not in row.settings and (fields is None or name in fields)

@@ -179,7 +179,7 @@ def test_a_table_averages_no_seeds_of_different_code(plugin: Plugin, caplog: pyt
     assert len(codes) == 2
     assert all(f"code={code}" in out for code in codes)
     assert "rows made by different code" in out
-    rows = [line for line in out.splitlines() if line.startswith("|") and "MINE" in line]
+    rows = [line for line in out.splitlines() if line.startswith("|") and "mine" in line]
     assert sorted(row.split("|")[3].strip() for row in rows) == ["1", "2"]  # seeds
 
 

@@ -111,7 +111,7 @@ def test_the_suite_in_the_documents_comes_to_what_its_comments_say(tmp_path: Pat
     ("text", "complaint"),
     [
         ("exclude: [{seed: 7}]", "'Mine' excludes what it does not have: seed: 7."),
-        ("exclude: [{methd: ferd}]", "exclude.0.methd"),
+        ("exclude: [{methd: ferd}]", "exclusion 1: Unknown key 'methd'. Did you mean 'method'?"),
         ("exclude: [{}]", "name something, or every run is excluded"),
         ("seeds: 2-1", "Seeds are numbers like 0,1,2 or a range like 0-2"),
         ("seeds: 0-", "Seeds are numbers like 0,1,2 or a range like 0-2"),

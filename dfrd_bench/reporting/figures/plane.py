@@ -57,11 +57,16 @@ def plane_figure(chosen: Chosen, wanted: Wanted) -> Any:
             below, above = _whiskers(y)
             place = 100 * x.mean, 100 * y.mean
             axis.errorbar(
-                *place, xerr=[[left], [right]], yerr=[[below], [above]], label=label_of(row), **_point(row, chosen)
+                *place,
+                xerr=[[left], [right]],
+                yerr=[[below], [above]],
+                label=label_of(row),
+                **_point(row, chosen),
+                clip_on=False,
             )
             ends.append((place[0] - left, place[0] + right, place[1] + above))
         axis.set_xlim(max(0, min(end[0] for end in ends) - ROOM), min(100, max(end[1] for end in ends) + ROOM))
-        axis.set_ylim(-2, min(100, max(end[2] for end in ends) + 2 * ROOM))
+        axis.set_ylim(0, min(100, max(end[2] for end in ends) + 2 * ROOM))
         axis.grid()
         axis.set_xlabel(f"average accuracy under {title_of(attack)} (%)")
         axis.set_ylabel("accuracy of the worst class (%)")
