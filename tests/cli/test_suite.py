@@ -100,7 +100,7 @@ def test_a_users_suite_is_run_once_and_goes_on_after_a_failure(tmp_path: Path, f
     ("text", "complaint"),
     [
         ("title: x\nruns: []\n", "runs"),
-        ("title: x\nruns:\n  - {methd: ferd}\n", "runs.0"),
+        ("title: x\nruns:\n  - {methd: ferd}\n", "row 1: Unknown key 'methd'. Did you mean 'method'?"),
         ("a: [", "not YAML"),
     ],
 )
