@@ -94,7 +94,7 @@ def verify(
             _print_checks(found)
         differing += bool(found.differences)
         held += [] if found.differences else [found]
-    _print_sum(held, time.perf_counter() - began, single=len(folders) == 1)
+    _print_sum(held, time.perf_counter() - began, chosen, single=len(folders) == 1)
     if differing:
         click.echo(f"{differing} of {len(folders)} records differ or cannot be checked.")
         sys.exit(1)
@@ -111,7 +111,7 @@ def _print_checks(found: Verification) -> None:
             click.echo(f"                  {one_line(line)}")
 
 
-def _print_sum(held: Sequence[Verification], seconds: float, *, single: bool) -> None:
+def _print_sum(held: Sequence[Verification], seconds: float, chosen: list[str] | None, *, single: bool) -> None:
     """What was checked of the records that hold, how long it took, and what was not asked."""
     from dfrd_bench.runs.rehearsal import duration
 
@@ -134,4 +134,6 @@ def _print_sum(held: Sequence[Verification], seconds: float, *, single: bool) ->
             "Not asked: whether the weights give these predictions, and whether the test images are those of the record. --rerun "
             f"attacks again and compares image by image; when the attacks were recorded they took {long} ({where})."
         )
+    elif left_out := dict.fromkeys(name for found in held for name in found.attacks if name not in (chosen or [name])):
+        click.echo(f"Not asked: whether the weights give the predictions under {', '.join(left_out)}.")
     click.echo(f"Checked in {spent}.")

@@ -192,7 +192,8 @@ def test_what_is_not_there_is_not_said_to_hold_and_a_rerun_is_named(run: Path) -
     again = tiny.command("verify", run, "--rerun", "--quiet", "--attacks", "clean")
     assert re.search(r"^ +– +folder: is not named for a seed", again.out, re.MULTILINE)
     assert re.search(r"^ +holds +rerun: the stored weights, attacked again with clean on", again.out, re.MULTILINE)
-    assert "Not asked" not in again.out
+    assert "Not asked: whether the weights give the predictions under pgd20.\n" in again.out
+    assert "Not asked" not in tiny.command("verify", run, "--rerun", "--quiet").out
     (run / "student.safetensors").unlink()
     done = tiny.command("verify", run)
     assert (done.code, "–        weights: are not kept" in done.out) == (0, True)
