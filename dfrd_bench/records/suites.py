@@ -96,6 +96,13 @@ class Suite(_Content):
     seeds: Annotated[tuple[int, ...], BeforeValidator(_seeds)] = ()
     exclude: tuple[Exclusion, ...] = ()
 
+    def has_none(self, what: str) -> DfrdBenchError:
+        """The error where none of these (runs, records) is of one of the rows."""
+        return DfrdBenchError(
+            f"None of these {what} is of the suite {self.title!r}: `dfrd-bench suite` makes its runs. Those with other "
+            "--epochs or --set are rows of their own: leave out --suite to see them."
+        )
+
     def includes(self, spec: ExperimentSpec) -> bool:
         """Whether a run is of one of the rows, and with what the suite lists; what it calls by a path is not compared."""
         return (

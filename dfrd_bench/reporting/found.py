@@ -88,9 +88,7 @@ def runs_of_suite(runs: Sequence[Run], suite: Suite) -> list[Run]:
     """
     named = [run for run in runs if run[1].spec.kind == "student" and suite.includes(run[1].spec)]
     if not named:
-        raise DfrdBenchError(
-            f"None of these records is of the suite {suite.title!r}: `dfrd-bench suite` makes its runs."
-        )
+        raise suite.has_none("records")
     wanted = {_teacher_of(record) for _, record in named}
     return named + [run for run in runs if run[1].spec.kind == "teacher" and _teacher_of(run[1]) in wanted]
 

@@ -83,7 +83,9 @@ def test_runs_folders_and_methods_may_be_mixed_and_each_run_counts_once(results:
     ferd = sorted(folder for folder, _ in find_records(results) if "ferd" in folder.parts)
     assert members_of([str(ferd[0])], results) == ferd[:1]
     assert sorted(members_of(["ferd", str(ferd[0]), str(ferd[0].parent)], results)) == ferd
-    with pytest.raises(DfrdBenchError, match="neither a run, nor a folder with runs, nor a method"):
+    with pytest.raises(
+        DfrdBenchError, match=r"neither a run, nor a folder with runs, nor a method\. Did you mean 'ferd'"
+    ):
         members_of(["ferdd"], results)
     with pytest.raises(DfrdBenchError, match=r"There is no run of cmi below .*: give --results"):
         members_of(["cmi"], results)

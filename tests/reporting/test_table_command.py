@@ -178,5 +178,7 @@ def test_only_the_rows_of_a_suite_are_shown(tmp_path: Path) -> None:
 
 
 def test_a_suite_without_a_record_is_refused(results: Path) -> None:
-    assert "None of these records" in str(invoke(results, "--suite", "layer").exception)
+    refused = str(invoke(results, "--suite", "layer").exception)
+    assert "None of these records" in refused
+    assert "leave out --suite" in refused
     assert "Did you mean 'layer'" in str(invoke(results, "--suite", "layers").exception)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -40,9 +41,9 @@ def members_of(names: Sequence[str], results: Path) -> list[Path]:
                 if record.spec.kind == "student" and record.spec.method == name
             ]
         else:
-            raise DfrdBenchError(
-                f"{name} is neither a run, nor a folder with runs, nor a method (`dfrd-bench list methods`)."
-            )
+            near = difflib.get_close_matches(name.lower(), METHODS.names())
+            hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "`dfrd-bench list methods` shows them."
+            raise DfrdBenchError(f"{name} is neither a run, nor a folder with runs, nor a method. {hint}")
         if not part:
             where = f" below {results}: give --results" if name in METHODS.names() else ""
             raise DfrdBenchError(f"There is no run of {name}{where}.")
@@ -58,7 +59,7 @@ def members_of_suite(runs: Iterable[Run], suite: Suite) -> tuple[list[Run], list
     """
     kept = [run for run in runs if run[1].spec.kind == "student" and suite.includes(run[1].spec)]
     if not kept:
-        raise DfrdBenchError(f"None of these runs is of the suite {suite.title!r}: `dfrd-bench suite` makes its runs.")
+        raise suite.has_none("runs")
     lacking = [row for row in suite.runs if not any(row.includes(record.spec) for _, record in kept)]
     names = "; ".join(" ".join([row.method, *(f"{k}={v}" for k, v in row.settings.items())]) for row in lacking)
     return kept, [f"Rows of the suite without a run here: {names}."] if lacking else []
