@@ -72,7 +72,7 @@ class TestCommitted:
             spec.folder(RESULTS),
             *(
                 spec.folder(RESULTS / part)
-                for part in ("cifar10-jpeg", "corrections", "superseded", "superseded/cifar10-jpeg")
+                for part in ("cifar10-jpeg", "corrections", "probed", "superseded", "superseded/cifar10-jpeg", "sweeps")
             ),
             beside_weights,
         )

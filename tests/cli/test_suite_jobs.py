@@ -140,7 +140,10 @@ def test_a_stop_of_the_suite_leaves_no_worker_and_the_same_command_goes_on(place
     suite = rows(place / "mine.yaml", "slow", epochs=60)
     process = started(suite)
     workers = workers_of(process, place)
-    running = tiny.command("suite", suite, *WORDS, "--seeds", "0-1", "--status").out
+    running, until = "", time.monotonic() + PATIENCE
+    while running.count(" of training left") < 2:  # said once there are epochs to tell it from
+        assert time.monotonic() < until, running
+        running = tiny.command("suite", suite, *WORDS, "--seeds", "0-1", "--status").out
     process.send_signal(number)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number), err
@@ -148,7 +151,6 @@ def test_a_stop_of_the_suite_leaves_no_worker_and_the_same_command_goes_on(place
     assert len(workers) == 2
     assert not any(worker.is_running() for worker in workers)
     assert running.splitlines()[-1] == "2 runs: 0 done, 2 running, 0 stopped, 0 failed, 0 missing"
-    assert running.count(" of training left") == 2
     told = tiny.command("suite", suite, *WORDS, "--seeds", "0-1", "--status").out
     assert told.splitlines()[-1] == "2 runs: 0 done, 0 running, 2 stopped, 0 failed, 0 missing"
     if number == signal.SIGTERM:

@@ -107,7 +107,7 @@ def test_where_all_rows_have_the_same_value_none_is_marked_as_best(tmp_path: Pat
     runs = [run(tmp_path, m, (LABELS != 3) & right_on(n)) for m, n in (("a", 60), ("b", 120), ("c", 200))]
     table = only(runs) if evidence else only(runs, evidence=None)
     assert [*marks(table, WORST).values()] == [None, None, None]
-    assert marks(table) == {"A": "best", "B": "second", "C": None}
+    assert marks(table) == {"a": "best", "b": "second", "c": None}
 
 
 def test_several_seeds_are_compared_by_their_means(tmp_path: Path) -> None:
