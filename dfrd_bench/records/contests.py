@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.problem import ThreatModel
 from dfrd_bench.records.files import file_name, replace_whole, whole_folder
-from dfrd_bench.records.reading import brief, opened, unreadable
+from dfrd_bench.records.reading import not_valid, opened, unreadable
 from dfrd_bench.records.schema import EnvironmentRecord, EvaluationRecord, Predictions
 from dfrd_bench.records.store import LARGEST_RECORD, PREDICTIONS_FILE, packed_predictions
 
@@ -95,9 +95,7 @@ def load_contest(folder: Path) -> ContestRecord:
     except OSError as error:
         raise unreadable(path, error) from error
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        where = brief(".".join(str(part) for part in first["loc"]) or "the file")
-        raise DfrdBenchError(f"{path} is not a valid contest: {where}: {brief(first['msg'])}.") from error
+        raise not_valid(path, "contest", error) from error
 
 
 def find_contests(run: Path) -> Iterator[tuple[Path, ContestRecord | DfrdBenchError]]:

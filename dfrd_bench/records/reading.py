@@ -14,6 +14,8 @@ from dfrd_bench.errors import DfrdBenchError
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
+    from pydantic import ValidationError
+
 MIB = 1 << 20
 LONGEST = 160  # characters of a file's own words that a message repeats
 CHUNK = 1 << 20
@@ -92,6 +94,13 @@ def read_text(path: Path | Traversable, largest: int) -> str:
 def unreadable(path: Path | Traversable, error: OSError) -> DfrdBenchError:
     """An error for a file that the system refuses to read."""
     return DfrdBenchError(f"Cannot read {path}: {error.strerror or error}.")
+
+
+def not_valid(path: Path, what: str, error: ValidationError) -> DfrdBenchError:
+    """An error for a file whose content is not what it should be (a record, say): the first thing that is wrong, and where."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = brief(".".join(str(part) for part in first["loc"]) or "the file")
+    return DfrdBenchError(f"{path} is not a valid {what}: {where}: {brief(first['msg'])}.")
 
 
 def brief(text: object) -> str:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.records.arrays import packed, read_arrays
 from dfrd_bench.records.files import file_name, replace_whole
-from dfrd_bench.records.reading import MIB, brief, opened, unreadable
+from dfrd_bench.records.reading import MIB, not_valid, opened, unreadable
 from dfrd_bench.records.schema import Predictions, Record
 from dfrd_bench.records.tree import find_files
 from dfrd_bench.records.versions import NewerError
@@ -101,9 +101,7 @@ def load_record(folder: Path) -> Record:
     except NewerError as error:
         raise DfrdBenchError(f"{path} {error}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        where = brief(".".join(str(part) for part in first["loc"]) or "the file")
-        raise DfrdBenchError(f"{path} is not a valid record: {where}: {brief(first['msg'])}.") from error
+        raise not_valid(path, "record", error) from error
 
 
 def load_predictions(folder: Path, attacks: Collection[str] | None = None, *, images: int | None = None) -> Predictions:

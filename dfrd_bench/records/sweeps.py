@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.records.files import file_name, replace_whole
-from dfrd_bench.records.reading import MIB, brief, opened, unreadable
+from dfrd_bench.records.reading import MIB, not_valid, read_file
 from dfrd_bench.records.schema import EnvironmentRecord, Fraction
 
 PREFIX, SUFFIX = "curve-", ".json"
@@ -105,14 +105,9 @@ def load_sweep(path: Path) -> SweepRecord:
         DfrdBenchError: it cannot be read, or is no valid sweep.
     """
     try:
-        with opened(path, LARGEST) as file:
-            return SweepRecord.model_validate_json(file.read())
-    except OSError as error:
-        raise unreadable(path, error) from error
+        return SweepRecord.model_validate_json(read_file(path, LARGEST))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        where = brief(".".join(str(part) for part in first["loc"]) or "the file")
-        raise DfrdBenchError(f"{path} is not a valid sweep over ε: {where}: {brief(first['msg'])}.") from error
+        raise not_valid(path, "sweep over ε", error) from error
 
 
 def find_sweeps(folder: Path) -> Iterator[SweepRecord | DfrdBenchError]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.best_known import BestKnown, best_known
@@ -69,20 +69,9 @@ class Verification:
         return [line for check in self.checks for line in check.found]
 
 
-def verify_run(
-    folder: str | Path,
-    *,
-    rerun: bool = False,
-    attacks: Sequence[str] | None = None,
-    dataset: str | None = None,
-    data_dir: str | Path | None = None,
-    device: str = "auto",
-    observer: Observer = SILENT,
-) -> list[str]:
+def verify_run(folder: str | Path, **how: Any) -> list[str]:
     """One line for every difference that `examine_run` finds; none if the record holds. Arguments and errors are its."""
-    return examine_run(
-        folder, rerun=rerun, attacks=attacks, dataset=dataset, data_dir=data_dir, device=device, observer=observer
-    ).differences
+    return examine_run(folder, **how).differences
 
 
 @logs_failures(lambda folder, **_: Path(folder), clears=False)

@@ -11,11 +11,9 @@ import plugin_packages
 import psutil
 import pytest
 import tiny
+from stand_ins import stand_in
 
-from dfrd_bench.execution import attempts, waitlist
-from dfrd_bench.execution.jobs import jobs_of, read_outcome
-from dfrd_bench.execution.status import Standing
-from dfrd_bench.runs.request import Request
+from dfrd_bench.execution.jobs import read_outcome
 
 PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
 WORKER = """
@@ -41,17 +39,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text(text, encoding="utf-8")
     (tmp_path / "rows.yaml").write_text(SUITE)
-    (tmp_path / "hurried.py").write_text(WORKER)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(attempts, "WORKER", "hurried")
-
-    def standing(request: Request) -> Standing:
-        (job,) = jobs_of([request])
-        made = (job.folder / "made").exists()
-        return Standing(request, "done" if made else "missing", tmp_path if made else None)
-
-    for module in (attempts, waitlist):
-        monkeypatch.setattr(module, "standing", standing)
+    stand_in(monkeypatch, tmp_path, "hurried", WORKER)
     with plugin_packages.installing(tmp_path / "site") as install:
         install(Path("dfrd-bench-polite"))
         yield tmp_path

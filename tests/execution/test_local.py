@@ -10,12 +10,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from stand_ins import stand_in
 
 from dfrd_bench.execution import attempts, waitlist
 from dfrd_bench.execution.jobs import jobs_of, write_request
 from dfrd_bench.execution.local import local
 from dfrd_bench.execution.protocol import Event, Failed, Finished, Job, Means, Notice, Started, Turn, Waiting
-from dfrd_bench.execution.status import Standing
 from dfrd_bench.observer import Stops
 from dfrd_bench.runs.request import Request
 
@@ -60,23 +60,10 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="sends signals")
 @pytest.fixture(autouse=True)
 def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Workers that do by their seed what has to be survived, without PyTorch; a run is done where a file says so."""
-    (tmp_path / "misbehaving.py").write_text(WORKER)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(attempts, "WORKER", "misbehaving")
+    stand_in(monkeypatch, tmp_path, "misbehaving", WORKER)
     monkeypatch.setattr(waitlist, "AGAIN", 0.0)
     yield
     assert not [child for child in psutil.Process().children() if "misbehaving" in " ".join(child.cmdline())]
-
-
-@pytest.fixture(autouse=True)
-def done_where_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def standing(request: Request) -> Standing:
-        (job,) = jobs_of([request])
-        made = (job.folder / "made").exists()
-        return Standing(request, "done" if made else "missing", tmp_path if made else None)
-
-    for module in (attempts, waitlist):
-        monkeypatch.setattr(module, "standing", standing)
 
 
 def jobs(tmp_path: Path, *seeds: int) -> list[Job]:
