@@ -87,6 +87,17 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, listing: str = "
         kind: what was looked up, as a reader calls it ("method", "hyper-parameter of ferd").
         name: the name that was given.
         known: every name that would have worked.
+        listing: see `meant`.
+    """
+    return DfrdBenchError(f"Unknown {kind} {name!r}. {meant(name, known, listing=listing)}")
+
+
+def meant(name: str, known: Iterable[str], *, listing: str = "") -> str:
+    """A sentence for the message about a name that does not exist: the nearest ones, or all.
+
+    Args:
+        name: the name that was given.
+        known: every name that would have worked.
         listing: a command that shows them, where they are too many for one line.
     """
     choices = {choice.lower(): choice for choice in sorted(known)}
@@ -95,5 +106,4 @@ def unknown_name(kind: str, name: str, known: Iterable[str], *, listing: str = "
     similar = difflib.get_close_matches(wanted, choices, n=NEAREST, cutoff=0.5)
     near = [choices[match] for match in dict.fromkeys([*begun, *similar])][:NEAREST]
     every = f"`{listing}` shows them." if listing else f"Known: {', '.join(choices.values()) or 'none'}."
-    hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else every
-    return DfrdBenchError(f"Unknown {kind} {name!r}. {hint}")
+    return f"Did you mean {' or '.join(map(repr, near))}?" if near else every

@@ -50,7 +50,7 @@ def audit(results: tuple[Path, ...], published: str | None, style: str) -> None:
     from dfrd_bench.cli.printing import say, usable
     from dfrd_bench.errors import DfrdBenchError
     from dfrd_bench.reporting.audit.findings import FORMATS
-    from dfrd_bench.reporting.audit.published import audit_tables, overview
+    from dfrd_bench.reporting.audit.published import audit_published, overview
     from dfrd_bench.reporting.audit.recorded import audit_runs
     from dfrd_bench.reporting.found import find_runs
     from dfrd_bench.reporting.papers import papers
@@ -69,7 +69,7 @@ def audit(results: tuple[Path, ...], published: str | None, style: str) -> None:
         skipped = found.skipped
         findings += audit_runs(found.runs)
     if published is not None:
-        findings += audit_tables(tables)
+        findings += audit_published(names=tables)
         shown = dict.fromkeys(name.partition(":")[0] for name in tables)
         about = "".join(f"Version of {name}: {papers()[name].source}.\n" for name in shown)
         about += "" if published == ALL else overview(tables)

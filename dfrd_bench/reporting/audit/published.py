@@ -11,29 +11,27 @@ from dfrd_bench.reporting.published import CLASSES, Entry, published
 CLASS_IMAGES = {"cifar10": 1000, "cifar100": 100, "tiny-imagenet": 50}
 RULED = {"ferd:table7": 5}
 """Rows above a rule that only the print has, as the marks show; the text speaks of the four rows below it."""
-REPEATED = "repeated-cell"  # the rule that tables of one paper agree
 NAME_WIDTH = 16
 
 
-def audit_published(tables: Mapping[str, Sequence[Entry]] | None = None) -> list[Finding]:
-    """Everything in the published tables (all of them by default) that breaks a rule, table by table."""
+def audit_published(
+    tables: Mapping[str, Sequence[Entry]] | None = None, names: Collection[str] | None = None
+) -> list[Finding]:
+    """Everything in the published tables (all of them by default) that breaks a rule, table by table.
+
+    Args:
+        tables: that there are.
+        names: of those to audit, all by default; they are held against the others too.
+    """
     tables = published() if tables is None else tables
+    names = tables.keys() if names is None else names
     findings = []
-    for name, entries in tables.items():
-        findings += audit(rows_of(name, entries))
-        findings += [*printed_changes(name, entries), *second_marks(name, entries)]
-    findings += repeated_cells(tables)
+    for name in filter(names.__contains__, tables):
+        findings += audit(rows_of(name, tables[name]))
+        findings += [*printed_changes(name, tables[name]), *second_marks(name, tables[name])]
+    findings += repeated_cells(tables, names)
     order = list(tables)
     return sorted(findings, key=lambda finding: order.index(finding.where))
-
-
-def audit_tables(names: Collection[str]) -> list[Finding]:
-    """What breaks a rule in some of the published tables, and where they say something else than another one does."""
-    return [
-        finding
-        for finding in audit_published()
-        if finding.where in names or (finding.rule == REPEATED and finding.sentence.endswith(tuple(map(_in, names))))
-    ]
 
 
 def overview(names: Iterable[str]) -> str:
@@ -97,22 +95,19 @@ def second_marks(name: str, entries: Sequence[Entry]) -> Iterator[Finding]:
             yield _finding(name, entry, "underline", "contradictory", numbers, text)
 
 
-def repeated_cells(tables: Mapping[str, Sequence[Entry]]) -> Iterator[Finding]:
-    """A paper that prints a number again prints the same."""
+def repeated_cells(tables: Mapping[str, Sequence[Entry]], names: Collection[str] | None = None) -> Iterator[Finding]:
+    """A paper that prints a number again prints the same; where `names` are given, only what concerns one of these tables."""
+    names = tables.keys() if names is None else names
     first: dict[tuple[str, ...], tuple[str, Entry]] = {}
     for name, entries in tables.items():
         for entry in entries:
             key = (entry.paper, *entry.row, entry.attack, entry.metric)
             where, earlier = first.setdefault(key, (name, entry))
-            if where != name and abs(earlier.number - entry.number) > 1e-9:
+            asked = name in names or where in names
+            if asked and where != name and abs(earlier.number - entry.number) > 1e-9:
                 numbers = f"{entry.value}; in {where} {earlier.value}"
-                text = f"The same network has another {cell_name(entry.attack, entry.metric)}{_in(where)}"
-                yield _finding(name, entry, REPEATED, "contradictory", numbers, text)
-
-
-def _in(name: str) -> str:
-    """How a finding's sentence ends that speaks of another table."""
-    return f" in {name}."
+                text = f"The same network has another {cell_name(entry.attack, entry.metric)} in {where}."
+                yield _finding(name, entry, "repeated-cell", "contradictory", numbers, text)
 
 
 def _by_row(entries: Iterable[Entry]) -> list[list[Entry]]:

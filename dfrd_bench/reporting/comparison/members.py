@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.errors import DfrdBenchError, meant
 from dfrd_bench.records.schema import Record
 from dfrd_bench.records.store import RECORD_FILE, find_records
 from dfrd_bench.records.suites import Suite
@@ -41,8 +40,7 @@ def members_of(names: Sequence[str], results: Path) -> list[Path]:
                 if record.spec.kind == "student" and record.spec.method == name
             ]
         else:
-            near = difflib.get_close_matches(name.lower(), METHODS.names())
-            hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "`dfrd-bench list methods` shows them."
+            hint = meant(name, METHODS.names(), listing="dfrd-bench list methods")
             raise DfrdBenchError(f"{name} is neither a run, nor a folder with runs, nor a method. {hint}")
         if not part:
             where = f" below {results}: give --results" if name in METHODS.names() else ""
