@@ -94,5 +94,5 @@ def run(
     if finished.before is not None:
         same = finished.before.weights_sha256 == finished.record.weights_sha256
         click.echo(f"Made anew: {'the same student, bit for bit, as' if same else 'another student than'} before.")
-    print_outcome(finished.record.evaluation)
+    print_outcome(finished.record.evaluation, finished.record.dataset.info.class_names)
     click.echo(f"Recorded in {finished.folder}\nCompare with: dfrd-bench table {request.results} --teacher")
