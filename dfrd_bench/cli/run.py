@@ -15,7 +15,7 @@ Examples:
   dfrd-bench run --method ferd --dataset digits
   dfrd-bench run --method ferd --set gamma=0.3 --set utae=false --seed 1
   dfrd-bench run --method zskt --epochs 5 --attacks clean,pgd20
-  dfrd-bench run --method ferd --dataset cifar10 --dry-run
+  dfrd-bench run --method ferd --dataset cifar10 --dry-run --device cuda      what a GPU takes, planned anywhere
   dfrd-bench run --config run.yaml --seed 1
   dfrd-bench run --method ferd --probe 5 --results probed/
   dfrd-bench run --method ferd --observer jsonl=ferd.jsonl --observer tensorboard=logs
