@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import signal
 import sys
 from collections.abc import Iterable
@@ -14,7 +15,15 @@ OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", 
 
 NEAREST = 3  # names to offer for a wrong one
 BEGINNING = 3  # letters after which a name that goes on is meant
+LIKE, ABOUT = 0.5, 0.2  # of 1, the share of two names that is the same; and how much less of it another may have
 LONGEST = 300  # characters of an error's own words that a message repeats
+MISTAKES: dict[str, str] = {
+    "model-field-missing-annotation": "has no type",
+    "model-field-overridden": "has a new default and no type",
+}
+"""What pydantic calls a field of a class of settings that is written wrongly -> what is wrong with it."""
+FIELD = re.compile(r"`(?P<shown>\w+) = [^`]*`|Field '(?P<named>\w+)'")
+ADVICE = " For further information visit "  # where pydantic's pages begin
 
 
 class DfrdBenchError(Exception):
@@ -72,6 +81,19 @@ def in_a_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
+def why_not_loaded(error: BaseException) -> str:
+    """An error that importing a plugin raised, in a line.
+
+    Of settings without a type the line says which, and how it is written; of anything else that pydantic refuses, its words
+    without the address of its pages.
+    """
+    code = str(getattr(error, "code", ""))
+    if (wrong := MISTAKES.get(code)) and (found := FIELD.search(str(error))):
+        name = found["shown"] or found["named"]
+        return f"the hyper-parameter {name!r} of its Config {wrong}: write `{name}: float = …` (or int, bool, str)."
+    return in_a_line(error).partition(ADVICE)[0]
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on a GPU or on a CPU."""
     torch = sys.modules.get("torch")  # without PyTorch nothing can run out of a GPU's memory
@@ -100,10 +122,21 @@ def meant(name: str, known: Iterable[str], *, listing: str = "") -> str:
         known: every name that would have worked.
         listing: a command that shows them, where they are too many for one line.
     """
+    choices = sorted(known)
+    every = f"`{listing}` shows them." if listing else f"Known: {', '.join(choices) or 'none'}."
+    near = nearest(name, choices)
+    return f"Did you mean {' or '.join(map(repr, near))}?" if near else every
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """The names that may have been meant by a wrong one, the nearest first: those that begin with it, and those that are like it.
+
+    Of these only such as are about as like it as the one that is most so.
+    """
     choices = {choice.lower(): choice for choice in sorted(known)}
     wanted = name.lower()
     begun = [choice for choice in choices if len(wanted) >= BEGINNING and choice.startswith(wanted)]
-    similar = difflib.get_close_matches(wanted, choices, n=NEAREST, cutoff=0.5)
-    near = [choices[match] for match in dict.fromkeys([*begun, *similar])][:NEAREST]
-    every = f"`{listing}` shows them." if listing else f"Known: {', '.join(choices.values()) or 'none'}."
-    return f"Did you mean {' or '.join(map(repr, near))}?" if near else every
+    similar = difflib.get_close_matches(wanted, choices, n=NEAREST, cutoff=LIKE)
+    likeness = {choice: difflib.SequenceMatcher(a=choice, b=wanted).ratio() for choice in similar}
+    similar = [choice for choice in similar if likeness[choice] >= max(likeness.values()) - ABOUT]
+    return [choices[match] for match in dict.fromkeys([*begun, *similar])][:NEAREST]

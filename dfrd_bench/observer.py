@@ -46,7 +46,7 @@ class Observer:
         on_start: the run's folder, epochs in all, epochs already done.
         on_epoch: epoch (from 0), the method's numbers.
         on_step: stage within the epoch, steps done, steps in all.
-        on_attack: attack, images done, images in all, accuracy so far.
+        on_attack: attack, images done, images in all, accuracy so far (NaN before there is one).
         on_data: what is read or downloaded, images or bytes done, images or bytes in all.
         stops: asked whether to go on.
         on_record: the run's folder, once the run is finished and its record is in it.

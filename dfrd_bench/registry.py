@@ -12,13 +12,14 @@ from functools import cached_property, lru_cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
-from dfrd_bench.errors import DfrdBenchError, FailedError, asked_to_stop, in_a_line, unknown_name
+from dfrd_bench.errors import DfrdBenchError, FailedError, asked_to_stop, unknown_name, why_not_loaded
 from dfrd_bench.sources import code_digest
 from dfrd_bench.summaries import summary_in_source, summary_of, word_in_source
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 OWN_DISTRIBUTION = "dfrd-bench"
+TO_INSTALL = "(One of your own has to be installed first: `pip install -e .` in its folder.)"
 TRAINING = ("dfrd_bench.methods.", "dfrd_bench.distillation.", "dfrd_bench.attacks.")
 """Of dfrd-bench's own code, what trains."""
 
@@ -71,6 +72,16 @@ class Registry(Generic[T]):
         """Every registered name, sorted, without loading anything."""
         return list(self._candidates)
 
+    def _found(self, head: str) -> EntryPoint:
+        """What a name stands for.
+
+        Raises:
+            DfrdBenchError: nothing that is installed has it; a user who wrote such a thing has to install it.
+        """
+        if head not in self._candidates:
+            raise DfrdBenchError(f"{unknown_name(self.kind, head, self._candidates)} {TO_INSTALL}")
+        return self._candidates[head][0]
+
     @staticmethod
     def parse(name: str) -> tuple[str, str]:
         """Split `kind:argument` into its two halves; the second is empty when there is no colon."""
@@ -85,16 +96,14 @@ class Registry(Generic[T]):
             FailedError: its plugin cannot be imported, whatever it raises or even if it tries to end the program.
         """
         head, argument = self.parse(name)
-        if head not in self._candidates:
-            raise unknown_name(self.kind, head, self._candidates)
-        point = self._candidates[head][0]
+        point = self._found(head)
         try:
             loaded: T = _load(point)
         except BaseException as error:
             if asked_to_stop(error):
                 raise
             raise FailedError(
-                f"The {self.kind} {head!r} of {_distribution(point)} cannot be loaded: {in_a_line(error)}"
+                f"The {self.kind} {head!r} of {_distribution(point)} cannot be loaded: {why_not_loaded(error)}"
             ) from error
         if argument and not getattr(loaded, "takes_argument", False):
             raise DfrdBenchError(f"The {self.kind} {head!r} takes no argument: write {head}, not {name}.")
@@ -118,9 +127,7 @@ class Registry(Generic[T]):
     def distribution(self, name: str) -> str:
         """The distribution and version that provide a name, e.g. `dfrd-bench 0.1.0`."""
         head, _ = self.parse(name)
-        if head not in self._candidates:
-            raise unknown_name(self.kind, head, self._candidates)
-        return _distribution(self._candidates[head][0])
+        return _distribution(self._found(head))
 
     def code(self, name: str) -> str:
         """The digest of the source of what is registered under a name, as it is on disk now, without loading anything.
@@ -132,9 +139,7 @@ class Registry(Generic[T]):
             DfrdBenchError: nothing has this name.
         """
         head, _ = self.parse(name)
-        if head not in self._candidates:
-            raise unknown_name(self.kind, head, self._candidates)
-        return _code(self._candidates[head][0])
+        return _code(self._found(head))
 
     def code_loaded(self, name: str) -> str:
         """As `code`, of what `get` gives now: where a file is edited after it was loaded, as it was when this was first asked.
@@ -161,7 +166,7 @@ class Registry(Generic[T]):
                     if asked_to_stop(error):
                         raise
                     log.debug("loading %s %s failed", self.kind, name, exc_info=True)
-                    rows.append(Entry(name, origin, problem=f"cannot be loaded: {in_a_line(error)}"))
+                    rows.append(Entry(name, origin, problem=f"cannot be loaded: {why_not_loaded(error)}"))
         return rows
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.errors import DfrdBenchError, nearest
 from dfrd_bench.registry import ATTACKS, METHODS, REGISTRIES, Registry
 from dfrd_bench.summaries import summary_in_source, summary_of
 
@@ -55,6 +55,20 @@ class TestNames:
     def test_the_distribution_of_a_wrong_name_is_refused_too(self) -> None:
         with pytest.raises(DfrdBenchError, match="Did you mean 'ferd'"):
             METHODS.distribution("frd")
+
+    @pytest.mark.parametrize("kind", REGISTRIES)
+    def test_whoever_wrote_one_is_told_how_it_is_installed(self, kind: str) -> None:
+        with pytest.raises(DfrdBenchError, match=r"installed first: `pip install -e \.` in its folder"):
+            REGISTRIES[kind].get("nothing-of-this-name")
+
+    def test_only_names_about_as_like_as_the_nearest_are_offered(self) -> None:
+        assert nearest("plaen", ["plane", "samples", "classes", "nsd"]) == ["plane"]
+        assert nearest("digits-wrn", ["digits-wrn-10-2", "digits-natural-wrn-10-1"]) == [
+            "digits-wrn-10-2",
+            "digits-natural-wrn-10-1",
+        ]
+        assert nearest("samplus", ["samples", "sampler", "xyz"]) == ["samples", "sampler"]
+        assert nearest("qqq", ["plane"]) == []
 
     def test_what_follows_a_colon_is_an_argument(self) -> None:
         assert Registry.parse("checkpoint:a/b:c.pt") == ("checkpoint", "a/b:c.pt")

@@ -74,7 +74,7 @@ def repetitions(default: int) -> options.Option:
     )
 
 
-@bench.command(epilog=example("methods"))
+@bench.command(short_help="Epochs and steps of every method, and its memory.", epilog=example("methods"))
 @dataset
 @options.device
 @options.precision
@@ -121,7 +121,7 @@ def methods(
     shared.write(target, case, {"methods": rows, "steps": steps, "repetitions": repetitions})
 
 
-@bench.command(epilog=example("attacks"))
+@bench.command(short_help="The evaluation's attacks on a teacher.", epilog=example("attacks"))
 @dataset
 @options.device
 @threads
@@ -160,7 +160,7 @@ def attacks(
     shared.write(target, case, {"attacks": rows, "images": images, "repetitions": repetitions})
 
 
-@bench.command(epilog=example("profile"))
+@bench.command(short_help="What bounds a step: launches, computing, or what else.", epilog=example("profile"))
 @dataset
 @options.device
 @options.precision
@@ -196,7 +196,7 @@ def profile(
     shared.write(target, case, {"profile": rows, "steps": steps})
 
 
-@bench.command(epilog=example("startup"))
+@bench.command(short_help="Importing, --help, a listing, a table of 1,000 records.", epilog=example("startup"))
 @repetitions(5)
 @as_json
 @options.quiet
@@ -214,7 +214,7 @@ def startup(repetitions: int, target: Path | None, quiet: bool) -> None:
     shared.write(target, None, {"startup": rows, "repetitions": repetitions})
 
 
-@bench.command(epilog=example("agreement"))
+@bench.command(short_help="Whether ours and the plain recipe compute the same.", epilog=example("agreement"))
 @dataset
 @options.device
 @click.option("--batch-size", type=int, default=16, show_default=True, metavar="N", help="Images per batch.")
@@ -241,7 +241,7 @@ def agreement(
         sys.exit(1)
 
 
-@bench.command(epilog=example("autoattack"))
+@bench.command(short_help="pyautoattack, autoattack and autoattack-fast.", epilog=example("autoattack"))
 @click.argument("weights", type=click.Path(exists=True, path_type=Path))
 @click.option("--arch", required=True, metavar="NAME", help="Architecture (see `list students`).")
 @click.option("--dataset", default="digits", show_default=True, metavar="NAME", help="See `list datasets`.")
@@ -259,7 +259,11 @@ def autoattack(weights: Path, arch: str, **given: Any) -> None:
         click.echo(line)
 
 
-@bench.command(name="all", epilog="\n\b\nExamples:\n  dfrd-bench bench all --threads 1\n")
+@bench.command(
+    name="all",
+    short_help="Agreement, methods, attacks and startup, in turn.",
+    epilog="\n\b\nExamples:\n  dfrd-bench bench all --threads 1\n",
+)
 @dataset
 @options.device
 @threads

@@ -8,7 +8,7 @@ import click
 
 from dfrd_bench.cli import options
 from dfrd_bench.cli.session import show_traceback
-from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.errors import DfrdBenchError, nearest
 
 EPILOG = """
 \b
@@ -31,6 +31,12 @@ def check(method: str, settings: tuple[str, ...]) -> None:
     from dfrd_bench.registry import METHODS
     from dfrd_bench.testing import check_method
 
+    if METHODS.parse(method)[0] not in METHODS.names():
+        near = " or ".join(map(repr, nearest(method, METHODS.names())))
+        raise DfrdBenchError(
+            f"No method of the name {method!r} is installed. If it is yours, install it first, with `pip install -e .` in its "
+            f"folder{f'; or did you mean {near}?' if near else '.'}"
+        )
     found = METHODS.get(method)
     try:
         check_method(found, config=options.parse_settings(settings))

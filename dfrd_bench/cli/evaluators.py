@@ -17,17 +17,22 @@ def fitted(request: Request, beside: int = 1) -> Request:
         request: as it was asked for.
         beside: how many such requests are met at a time, on this machine.
     """
+    return replace(request, evaluation_jobs=fitting(request.evaluation_jobs, request.device, beside))
+
+
+def fitting(jobs: int, device: str, beside: int = 1) -> int:
+    """As many jobs as are asked for on a device, or as there is room for; see `fitted`."""
     cores = threads.cores()
     room = max(1, cores // beside)
-    if request.evaluation_jobs <= room:
-        return request
+    if jobs <= room:
+        return jobs
     from dfrd_bench.runs.environment import choose_device
 
-    if choose_device(request.device).type != "cpu":
-        return request
+    if choose_device(device).type != "cpu":
+        return jobs
     where = "1 core" if cores == 1 else f"{cores} cores"
-    what, each = f"{request.evaluation_jobs} jobs", str(room)
+    what, each = f"{jobs} jobs", str(room)
     if beside > 1:
         what, each = f"{what} for each of {beside} runs at a time", f"{room} for each"
     click.echo(f"{what} do not fit at once: {each} on {where}, with 1 thread each.", err=True)
-    return replace(request, evaluation_jobs=room)
+    return room

@@ -147,7 +147,7 @@ class Launched:
             yield (
                 one_line(started.job.request),
                 started.where,
-                progress_of(now) or f"starting, {duration(time.monotonic() - began)}",
+                "finishing" if now.stage == "done" else progress_of(now) or f"starting, {since(began)}",
             )
 
     def _table(self) -> Table:
@@ -155,6 +155,11 @@ class Launched:
         for row in self._rows():
             table.add_row(*map(escape, row))
         return table
+
+
+def since(began: float) -> str:
+    """How long ago that was."""
+    return duration(time.monotonic() - began)
 
 
 @contextmanager

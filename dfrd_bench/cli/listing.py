@@ -24,6 +24,7 @@ Examples:
   dfrd-bench list runs results                 finished, at work, or stopped where
 """
 RUNS = "runs"
+NOT_USABLE = "not usable, see below"
 KINDS = ("methods", "datasets", "teachers", "students", "attacks", "launchers", "observers", "suites", RUNS)
 
 
@@ -70,9 +71,16 @@ def list_(kind: str, folder: Path | None, dataset: str | None, known: bool, as_j
     for heading in ("name", "what it is", *sees, "from"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "name")
     for entry in entries:
-        cells = (entry.name, entry.problem or entry.summary, *([entry.sees] if sees else []), entry.distribution)
+        what = NOT_USABLE if entry.problem else entry.summary
+        cells = (entry.name, what, *([entry.sees] if sees else []), entry.distribution)
         table.add_row(*map(escape, cells), style="red" if entry.problem else "")
-    console().print(table)
+    place = console()
+    place.print(table)
+    for entry in entries:
+        if entry.problem:  # below the table, which it would make as wide as itself
+            place.print(
+                f"{entry.name} of {entry.distribution}: {entry.problem}", style="red", markup=False, soft_wrap=True
+            )
 
 
 def _list_runs(results: Path, as_json: bool) -> None:

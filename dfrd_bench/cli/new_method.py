@@ -39,7 +39,9 @@ TAKEN = (
 
 @click.command("new-method", epilog=EPILOG)
 @click.argument("name")
-@click.option("--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder to create; NAME by default.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Folder to create; NAME by default."
+)
 @click.option("--with-data", is_flag=True, help="A method that sees the training images, in tables of its own.")
 def new_method(name: str, output: Path | None, with_data: bool) -> None:
     """Write a package with a new method: it installs, runs and passes its test as it is.
@@ -53,6 +55,7 @@ def new_method(name: str, output: Path | None, with_data: bool) -> None:
     click.echo(
         f"Next: write the method in {folder / written[2]}, then\n"
         f"  pip install -e {shlex.quote(str(folder))} pytest\n"
+        f"  dfrd-bench check {name}\n"
         f"  pytest {shlex.quote(str(folder))}\n"
         f"  dfrd-bench run --method {name}"
     )
@@ -138,4 +141,5 @@ def _class_name(identifier: str) -> str:
 
 def _nearest(name: str) -> str:
     """A name that keeps the rules, as near as possible to one that does not; empty where there is none."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-").lstrip("0123456789-")
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return f"my-{words}" if words[:1].isdigit() else words

@@ -50,8 +50,8 @@ student = click.option(
 teacher = click.option(
     "--teacher",
     metavar="NAME",
-    help="See `list teachers`; by default the dataset's own: digits-wrn-10-2; of cifar10 and cifar100 RobustBench's "
-    "Chen2024Data_WRN_34_10, on a CPU Addepalli2022Efficient_RN18; other datasets have none.",
+    help="See `list teachers`; by default the dataset's own: digits-wrn-10-2; of cifar10 and cifar100 "
+    "robustbench:Chen2024Data_WRN_34_10, on a CPU robustbench:Addepalli2022Efficient_RN18; other datasets have none.",
 )
 teacher_arch = click.option(
     "--teacher-arch", metavar="NAME", help="Architecture of a checkpoint: teacher (see `list students`)."

@@ -86,8 +86,13 @@ def usable(found: Found) -> Found:
 EXPENDABLE = (7, 5, 4, 2, 6)  # columns of an outcome: seconds, worst 10 %, the intervals, NSD
 
 
-def print_outcome(evaluation: EvaluationRecord) -> None:
-    """A small table: one row per attack, with the 95% interval of the average and of the worst class."""
+def print_outcome(evaluation: EvaluationRecord, class_names: Sequence[str] = ()) -> None:
+    """A small table: one row per attack, with the 95% interval of the average and of the worst class; which class that is, below.
+
+    Args:
+        evaluation: of a network.
+        class_names: of its dataset; without them the worst class is not named.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("attack")
     for heading in ("average %", "95 %", "worst class %", "95 %", "worst 10 %", "NSD", "seconds"):
@@ -108,7 +113,23 @@ def print_outcome(evaluation: EvaluationRecord) -> None:
     place.print(table)
     if left_out:
         place.print(f"Left out, as the terminal is narrow: {', '.join(left_out)}.")
+    if said := worst_classes(evaluation, class_names):
+        place.print(f"worst class: {said}", markup=False, soft_wrap=True)
     place.print(f"survives every attack: {100 * evaluation.worst_case:.2f} %")
+
+
+MOST_TIED = 3  # classes that are named where all are worst
+
+
+def worst_classes(evaluation: EvaluationRecord, class_names: Sequence[str]) -> str:
+    """Which class is the worst under which attacks; "" where the classes' names are not known."""
+    found: dict[str, list[str]] = {}
+    for name, attack in evaluation.attacks.items():
+        if len(attack.per_class) == len(class_names):
+            tied = [one for one, part in zip(class_names, attack.per_class, strict=True) if part == attack.worst_class]
+            more = f" or {len(tied) - MOST_TIED} more" if len(tied) > MOST_TIED else ""
+            found.setdefault(" or ".join(tied[:MOST_TIED]) + more, []).append(name)
+    return "; ".join(f"{worst} ({', '.join(attacks)})" for worst, attacks in found.items() if worst)
 
 
 def fit(table: Table, place: Console, expendable: Sequence[int]) -> list[str]:

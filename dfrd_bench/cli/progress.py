@@ -27,6 +27,7 @@ from dfrd_bench.observer import Observer
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 PLAIN_SECONDS = 15.0
+UNDER_WAY = "the first batches are under way, each in a process of its own"
 ROOM = 72  # columns of a terminal, from which there is room for a bar
 
 
@@ -110,7 +111,7 @@ class _Live:
     def attack(self, attack: str, done: int, total: int, accuracy: float) -> None:
         if attack not in self.tasks:
             self.tasks[attack] = self.progress.add_task(attack, total=total, note="")
-        self.progress.update(self.tasks[attack], completed=done, note=f"{100 * accuracy:.2f} % correct")
+        self.progress.update(self.tasks[attack], completed=done, note=_correct(accuracy))
 
     def data(self, stage: str, done: int, total: int) -> None:
         if stage not in self.tasks:
@@ -125,6 +126,7 @@ class _Plain:
         self.epochs = self.first = self.warmup = 0
         self.began = self.last = time.monotonic()
         self.took: list[float] = []
+        self.attacked = False
 
     def observer(self) -> Observer:
         return Observer(
@@ -154,15 +156,22 @@ class _Plain:
 
     def attack(self, attack: str, done: int, total: int, accuracy: float) -> None:
         now = time.monotonic()
-        if done < total and now - self.last < PLAIN_SECONDS:
+        silent = self.attacked if math.isnan(accuracy) else done < total and now - self.last < PLAIN_SECONDS
+        self.attacked = True
+        if silent:
             return
         self.last = now
-        _say(f"{attack} {done}/{total}  {100 * accuracy:.2f} % correct")
+        _say(f"{attack} {done}/{total}  {_correct(accuracy) or UNDER_WAY}")
 
     def data(self, stage: str, done: int, total: int) -> None:
         if (now := time.monotonic()) - self.last >= PLAIN_SECONDS:
             self.last = now
             _say(f"{stage} {100 * done / total:.0f} %")
+
+
+def _correct(accuracy: float) -> str:
+    """An accuracy so far; "" before there is one."""
+    return "" if math.isnan(accuracy) else f"{100 * accuracy:.2f} % correct"
 
 
 def _say(line: str) -> None:

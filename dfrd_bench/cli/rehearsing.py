@@ -14,6 +14,7 @@ from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.runs.request import Request
 
 UNKNOWN = "????????"
+WITHOUT_GPU = 'There is no GPU here: what is planned is what a GPU takes, and "here" is on this CPU.'
 SUITE_SECONDS = 30.0  # that the rehearsals of a suite may take together, about
 
 
@@ -32,7 +33,7 @@ def rehearse_run(request: Request, quiet: bool) -> None:
         guessed_seconds,
         timed_passes,
     )
-    from dfrd_bench.runs.foresight import said_of_defaults, said_of_rounds
+    from dfrd_bench.runs.foresight import said_of_defaults, said_of_rounds, said_of_steps
     from dfrd_bench.runs.guess import evaluation_operations, sizes_of
     from dfrd_bench.runs.preflight import check_recordable
     from dfrd_bench.runs.preparation import prepare
@@ -40,8 +41,9 @@ def rehearse_run(request: Request, quiet: bool) -> None:
     from dfrd_bench.runs.stand_ins import StandIns
 
     attacks = tuple(ATTACKS.select(request.attacks))
+    loading = StandIns()
     with watching(quiet) as observer:
-        prepared = prepare(request, observer, StandIns())
+        prepared = prepare(request, observer, loading)
         where, known = _place(request, prepared)
         check_recordable(prepared, known, attacks)
         sizes = sizes_of(prepared, prepared.dataset.count_tested())
@@ -60,8 +62,10 @@ def rehearse_run(request: Request, quiet: bool) -> None:
     _say("in all", f"about {duration(cost.seconds + attacked.total)} here")
     asked = evaluation_operations(attacks, sizes), calls_of(attacks, sizes)
     there = elsewhere(Work(cost.operations, cost.steps, *asked), prepared.spec.precision)
-    _say("on a GPU", f"about {there}, from operations (docs/papers-setting.md, Before a long run)")
-    for note in filter(None, (said_of_defaults(request, prepared), said_of_rounds(request, prepared))):
+    _say("on a GPU", f"about {there} for the same run, from operations (docs/papers-setting.md, Before a long run)")
+    absent = WITHOUT_GPU if loading.without_gpu else ""
+    notes = absent, said_of_defaults(request, prepared), said_of_rounds(request, prepared), said_of_steps(prepared)
+    for note in filter(None, notes):
         _say("note", note)
     _say("folder", where)
 
@@ -98,7 +102,7 @@ def rehearse_suite(wanted: Sequence[Request], quiet: bool, jobs: int | None = No
             how = "timed" if result.rehearsed else "from operations"
             said = (
                 f"{duration(result.seconds)} here: training {duration(result.training)}, {how}, "
-                f"evaluation {duration(result.evaluation.total)}; {elsewhere(result.work, result.precision)}"
+                f"evaluation {duration(result.evaluation.total)}; on a GPU {elsewhere(result.work, result.precision)}"
             )
         click.echo(f"{name:{width}}  {said}".rstrip())
     for why in dict.fromkeys(result for result in found.values() if isinstance(result, str)):
@@ -106,17 +110,16 @@ def rehearse_suite(wanted: Sequence[Request], quiet: bool, jobs: int | None = No
     if not left:
         return
     seconds, there = together(left)
-    for note in dict.fromkeys(filter(None, (one.note for one in left))):
-        click.echo(f"{note} GPUs are asked about that too: what a GPU would take by default is another run.")
     recorded = f", {done} done" if done else ""
-    click.echo(
-        f"{len(left)} of {len(wanted)} runs to make{recorded}: {duration(seconds)} here, one after another; {there}"
-    )
+    click.echo(f"{len(left)} of {len(wanted)} runs to make{recorded}: {duration(seconds)} here, one after another.")
     if jobs is not None and jobs > 1:
         wall = side_by_side([one.seconds for one in left], jobs)
         click.echo(
             f"{min(jobs, len(left))} at once: {duration(wall)} here, where each is as quick as it would be alone."
         )
+    click.echo(f"On one GPU instead, the same runs one after another: {there}.")
+    for note in dict.fromkeys(filter(None, (one.note for one in left))):
+        click.echo(note)
     for assumed in dict.fromkeys(text for one in left for text in one.evaluation.assumes):
         click.echo(
             f"Evaluation is from timed passes, with {assumed}; GPUs are from operations (docs/papers-setting.md)."
@@ -139,12 +142,13 @@ def _forecast(request: Request, seconds: float) -> Any:
     from dfrd_bench.runs.stand_ins import StandIns
 
     try:
-        prepared = prepare(request, loading=StandIns(missing_files=True))
+        loading = StandIns(missing_files=True)
+        prepared = prepare(request, loading=loading)
         if said := said_of_rounds(request, prepared):
             click.echo(f"{request.method}: {said}", err=True)
         rate = rate_of(prepared.problem.device, prepared.spec.precision)
         found = forecast(prepared, tuple(ATTACKS.select(request.attacks)), rate, seconds)
-        return replace(found, note=said_of_defaults(request, prepared))
+        return replace(found, note=WITHOUT_GPU if loading.without_gpu else said_of_defaults(request, prepared))
     except BaseException as error:  # a plugin may raise anything
         if asked_to_stop(error):
             raise

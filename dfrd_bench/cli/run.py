@@ -15,7 +15,7 @@ Examples:
   dfrd-bench run --method ferd --dataset digits
   dfrd-bench run --method ferd --set gamma=0.3 --set utae=false --seed 1
   dfrd-bench run --method zskt --epochs 5 --attacks clean,pgd20
-  dfrd-bench run --method ferd --dataset cifar10 --dry-run
+  dfrd-bench run --method ferd --dataset cifar10 --dry-run --device cuda      what a GPU takes, planned anywhere
   dfrd-bench run --config run.yaml --seed 1
   dfrd-bench run --method ferd --probe 5 --results probed/
   dfrd-bench run --method ferd --observer jsonl=ferd.jsonl --observer tensorboard=logs
@@ -94,5 +94,5 @@ def run(
     if finished.before is not None:
         same = finished.before.weights_sha256 == finished.record.weights_sha256
         click.echo(f"Made anew: {'the same student, bit for bit, as' if same else 'another student than'} before.")
-    print_outcome(finished.record.evaluation)
+    print_outcome(finished.record.evaluation, finished.record.dataset.info.class_names)
     click.echo(f"Recorded in {finished.folder}\nCompare with: dfrd-bench table {request.results} --teacher")

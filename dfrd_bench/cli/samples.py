@@ -17,7 +17,7 @@ Example:
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--columns", default=10, show_default=True, type=click.IntRange(1, 50), help="Images per class.")
 @click.option("--rows", default=10, show_default=True, type=click.IntRange(1, 200), help="Classes.")
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="RUN/samples.png by default.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="RUN/samples.png by default.")
 def samples(run: Path, columns: int, rows: int, output: Path | None) -> None:
     """Draw a grid of a run's synthetic images, a row per class as the teacher sees it."""
     from dfrd_bench.records.store import load_record

@@ -154,7 +154,7 @@ def _show_run(run: Path, as_json: bool) -> None:
     _print_pairs(account.what)
     _print_pairs(account.made)
     _print_pairs(settings_of_attacks(record))
-    print_outcome(record.evaluation)
+    print_outcome(record.evaluation, record.dataset.info.class_names)
     place.print()
     if account.contests:
         _print_pairs(account.contests)

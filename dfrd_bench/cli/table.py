@@ -77,6 +77,7 @@ Examples:
     help="Show a paper's printed table beside ours, e.g. ferd:table1, fair-ard:table2.",
 )
 @click.option(
+    "-o",
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",

@@ -25,7 +25,7 @@ def teacher() -> None:
     """Train robust teachers on real images."""
 
 
-@teacher.command(epilog=EPILOG)
+@teacher.command(short_help="Train one, evaluate it, and record both.", epilog=EPILOG)
 @options.request(
     *options.IMAGES,
     options.architecture(
@@ -40,6 +40,7 @@ def teacher() -> None:
     options.precision,
     *options.MEASURING,
     click.option(
+        "-o",
         "--output",
         type=click.Path(dir_okay=False),
         metavar="FILE",
@@ -78,6 +79,6 @@ def train(request: Request, dry_run: bool, quiet: bool) -> None:
     if trained.cached:
         unnamed = " (its record does not say by which code)" if trained.record.spec.code is None else ""
         click.echo(f"Already trained: {trained.weights}{unnamed}")
-    print_outcome(trained.record.evaluation)
+    print_outcome(trained.record.evaluation, trained.record.dataset.info.class_names)
     use = shlex.join(("--teacher", f"checkpoint:{trained.weights}", "--teacher-arch", trained.record.spec.student))
     click.echo(f"Weights in {trained.weights}, recorded in {trained.folder}\nUse them with: {use}")

@@ -20,6 +20,7 @@ EPILOG = """
 Examples:
   dfrd-bench verify results/
   dfrd-bench verify results/digits/*/*/ferd/default-seed1-* --rerun --attacks clean,pgd20
+  dfrd-bench verify results/digits/*/*/ferd/default-seed1-* --rerun --jobs 4
 """
 
 
@@ -30,6 +31,7 @@ Examples:
 @click.option("--dataset", metavar="NAME", help="With --rerun: where the images are, e.g. imagefolder:PATH.")
 @options.data_dir
 @options.device
+@options.jobs
 @options.quiet
 def verify(
     runs: tuple[Path, ...],
@@ -38,6 +40,7 @@ def verify(
     dataset: str | None,
     data_dir: str | None,
     device: str,
+    evaluation_jobs: int,
     quiet: bool,
 ) -> None:
     """Recompute every number of a record from its predictions, and with --rerun the predictions from the weights.
@@ -49,10 +52,12 @@ def verify(
     Exit code 1 if anything differs, or a folder, a record, its predictions or its weights cannot be read. A rerun on another
     machine may flip single images: rounding differs.
     """
+    from dfrd_bench.cli.evaluators import fitting
     from dfrd_bench.cli.progress import watching
     from dfrd_bench.cli.session import VERDICTS, leaves, show_traceback
     from dfrd_bench.cli.streams import one_line
     from dfrd_bench.errors import DfrdBenchError
+    from dfrd_bench.records.nearest import meant_instead
     from dfrd_bench.records.store import RECORD_FILE
     from dfrd_bench.records.tree import find_files
     from dfrd_bench.registry import ATTACKS
@@ -60,13 +65,19 @@ def verify(
     from dfrd_bench.runs.verification import Verification, examine_run
 
     began = time.perf_counter()
-    below = {run: find_files(run, RECORD_FILE) if run.exists() else [] for run in runs}
-    if lacking := [str(run) for run, found in below.items() if not found]:
-        raise DfrdBenchError(f"There is no record below {', '.join(lacking)}.")
-    if not rerun and (attacks is not None or dataset is not None):
-        raise DfrdBenchError("--attacks and --dataset say what to run again: give --rerun too.")
+    if absent := [run for run in runs if not run.exists()]:
+        raise DfrdBenchError(f"There is no folder {absent[0]}.{meant_instead(absent[0])}")
+    below = {run: find_files(run, RECORD_FILE) for run in runs}
+    if lacking := [run for run, found in below.items() if not found]:
+        raise DfrdBenchError(
+            f"There is no record below {', '.join(map(str, lacking))}: no {RECORD_FILE} in it or in a folder of it."
+            f"{meant_instead(lacking[0])}"
+        )
+    if not rerun and (attacks is not None or dataset is not None or evaluation_jobs > 1):
+        raise DfrdBenchError("--attacks, --dataset and --jobs are for what is run again: give --rerun too.")
     folders = {folder: problem for found in below.values() for folder, problem in found}
     chosen = None if attacks is None else list(ATTACKS.select(names(attacks)))
+    jobs = fitting(evaluation_jobs, device) if rerun else 1
     if rerun:
         leaves(VERDICTS)
     differing, held = 0, list[Verification]()
@@ -83,6 +94,7 @@ def verify(
                     data_dir=data_dir,
                     device=device,
                     observer=observer,
+                    jobs=jobs,
                 )
         except DfrdBenchError as error:
             differing += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -64,7 +65,7 @@ def evaluate_model(
         known: an earlier evaluation of the same network on the same images; its attacks are not run again.
         unfinished: folder in which a stopped evaluation leaves what it has, and from which it goes on; the caller removes it
             when it has recorded the result.
-        on_batch: progress.
+        on_batch: progress; where other processes attack, it also hears of each attack before its first batch.
         stops: asked after every batch whether to go on.
         jobs: processes that attack batches side by side; a batch's verdict does not depend on the others, so that the classes
             are those that one process with one thread finds.
@@ -151,6 +152,8 @@ def _run_attack(
         stops.safe_point()  # nothing is kept of it, nor would be by waiting
 
     crew = helpers.on(name) if helpers else None
+    if crew:
+        on_batch(name, 0, len(images), math.nan)  # their first batches are long in coming
     with noted(name) as notes:
         if isinstance(attack, WholeSetAttack):
             if crew and not isinstance(attack, DivisibleAttack):

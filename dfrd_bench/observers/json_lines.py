@@ -34,7 +34,7 @@ class Lines:
         self._write("epoch", epoch=epoch, **{"numbers": {name: _finite(value) for name, value in numbers.items()}})
 
     def attack(self, attack: str, done: int, total: int, accuracy: float) -> None:
-        self._write("attack", attack=attack, done=done, total=total, accuracy=accuracy)
+        self._write("attack", attack=attack, done=done, total=total, accuracy=_finite(accuracy))
 
     def record(self, folder: Path) -> None:
         self._begin(folder)

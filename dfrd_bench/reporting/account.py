@@ -171,7 +171,8 @@ def _settings(method: str, config: Mapping[str, Any]) -> tuple[list[str], list[s
 def _where(environment: EnvironmentRecord) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in environment.packages.items())
     commit = f", commit {environment.git_commit}" if environment.git_commit else ""
-    return f"{environment.device}, {environment.threads} threads, Python {environment.python}, {versions}{commit}"
+    threads = f"{environment.threads} thread{'s' * (environment.threads != 1)}"
+    return f"{environment.device}, {threads}, Python {environment.python}, {versions}{commit}"
 
 
 def _files(folder: Path) -> Iterator[tuple[str, str]]:

@@ -156,7 +156,7 @@ class Forecast:
         work: for elsewhere.
         rehearsed: whether `training` is from timed steps, else from operations.
         precision: of the training.
-        note: what was chosen because nobody said otherwise, see `foresight.said_of_defaults`.
+        note: what was chosen because nobody said otherwise, see `foresight.said_of_defaults`; or that there is no GPU.
     """
 
     training: float

@@ -12,9 +12,12 @@ from dfrd_bench.runs.preparation import Prepared, resolve_config
 from dfrd_bench.runs.rehearsal import duration
 from dfrd_bench.runs.request import Request, is_cpu
 
+PLANNED = "--device cuda --dry-run"
 LONG = 3600.0  # seconds that need no word
 SLOWEST = 2e9  # operations a second that any device does: below so many in all nothing has to be timed
 HALF = 0.5  # of the time; a choice that saves less is not named
+WHOLE_BALL = 2.0  # times ε, its width
+STEPS_OF_ATTACKS = ("attack_step",)  # hyper-parameters that are such a step
 QUICK_ATTACKS = ("clean", "fgsm", "pgd20", "cw")
 
 
@@ -23,6 +26,7 @@ def foreseen(request: Request, prepared: Prepared, attacks: Sequence[str]) -> It
     lines = (
         said_of_defaults(request, prepared),
         said_of_rounds(request, prepared),
+        said_of_steps(prepared),
         said_before(request, prepared, attacks),
     )
     yield from filter(None, lines)
@@ -47,7 +51,10 @@ def said_of_defaults(request: Request, prepared: Prepared) -> str:
         if request.preset in (None, "cpu") or "default_preset" not in dataset.on_cpu
         else " The quickest is --preset cpu."
     )
-    return f"On a CPU {', '.join(chosen)}: chosen as they are quick.{slower} The papers' budget is --preset default."
+    return (
+        f"On a CPU {', '.join(chosen)}: chosen as they are quick.{slower} The papers' budget is --preset default. What a GPU "
+        f"takes by default is another run: the same command with {PLANNED} says what it is and takes, here too."
+    )
 
 
 def said_of_rounds(request: Request, prepared: Prepared) -> str:
@@ -70,6 +77,25 @@ def said_of_rounds(request: Request, prepared: Prepared) -> str:
         f"{steps} synthesis steps in each of {rounds} rounds an epoch are {made:,} in all, {made / before:.3g} times the "
         f"preset's {before:,}: training takes about {now} here instead of {then} (from operations). "
         f"--set synthesis_rounds={fewer} takes about as many as the preset."
+    )
+
+
+def said_of_steps(prepared: Prepared) -> str:
+    """A line on steps of attacks, in training or evaluation, that are wider than the ball; "" where none is.
+
+    A step of twice ε or more ends at the edge of the ball wherever it begins: an attack of several such steps does not search.
+    """
+    threat, config = prepared.problem.threat, prepared.config.model_dump()
+    steps = {"--step": threat.step, **{name: config.get(name) for name in STEPS_OF_ATTACKS}}
+    wide = {
+        name: step for name, step in steps.items() if isinstance(step, (int, float)) and step >= WHOLE_BALL * threat.eps
+    }
+    if not wide:
+        return ""
+    named = ", ".join(f"{name} = {step:.4g}" for name, step in wide.items())
+    return (
+        f"{named}, and ε = {threat.eps:.4g}: a step of 2 ε or more crosses the whole ball, so that an attack jumps from edge to "
+        f"edge. Usual is ε / 4 = {threat.eps / 4:.4g}; steps and ε are in units of images in [0, 1] (8/255 = 0.0314)."
     )
 
 

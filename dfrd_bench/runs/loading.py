@@ -1,10 +1,11 @@
-"""What a run needs beside its settings, as `prepare` asks for it: teachers, and the training images."""
+"""What a run needs beside its settings, as `prepare` asks for it: the device, teachers, and the training images."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
 from dfrd_bench.problem import Precision
+from dfrd_bench.runs.environment import choose_device
 from dfrd_bench.runs.natural_teacher import load_natural_teacher
 from dfrd_bench.runs.request import Request
 from dfrd_bench.runs.training_split import load_training
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Loading(Protocol):
-    """Where teachers and images come from: the real ones, or what stands in for them (`stand_ins`).
+    """Where devices, teachers and images come from: the real ones, or what stands in for them (`stand_ins`).
 
     Attributes:
         stood_in: what was asked for so far and is not the real thing, each in a few words.
@@ -26,6 +27,7 @@ class Loading(Protocol):
 
     stood_in: tuple[str, ...]
 
+    def device(self, name: str) -> torch.device: ...
     def open(self, dataset: Dataset) -> None: ...
     def teacher(self, name: str, request: Request, dataset: Dataset, device: torch.device) -> Teacher: ...
     def natural(self, request: Request, dataset: Dataset, robust: Teacher, device: torch.device) -> Teacher: ...
@@ -36,6 +38,10 @@ class Real:
     """What there is, downloaded where it is not there yet."""
 
     stood_in: tuple[str, ...] = ()
+
+    def device(self, name: str) -> torch.device:
+        """The device of a name, which must be here."""
+        return choose_device(name)
 
     def open(self, dataset: Dataset) -> None:
         """Nothing is looked at before it is needed."""

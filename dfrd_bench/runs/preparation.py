@@ -17,7 +17,7 @@ from dfrd_bench.records.schema import ExperimentSpec
 from dfrd_bench.records.seeds import SEEDS
 from dfrd_bench.records.store import TEACHER_SUFFIX
 from dfrd_bench.registry import METHODS
-from dfrd_bench.runs.environment import can_compile, choose_device
+from dfrd_bench.runs.environment import can_compile
 from dfrd_bench.runs.loading import Loading, Real
 from dfrd_bench.runs.natural_teacher import natural_teacher_of
 from dfrd_bench.runs.place import new_teacher
@@ -198,7 +198,7 @@ def prepare(request: Request, observer: Observer = SILENT, loading: Loading = RE
     Args:
         request: what is asked for.
         observer: told about reading and downloading.
-        loading: where teachers and training images come from.
+        loading: where the device, teachers and training images come from.
 
     Raises:
         DfrdBenchError: whatever is wrong with the request.
@@ -219,7 +219,7 @@ def prepare(request: Request, observer: Observer = SILENT, loading: Loading = RE
     if method_class.needs_natural_teacher:
         natural_teacher_of(request, dataset)  # that there is none is said before the other teacher is downloaded
     threat = threat_of(request, dataset)
-    device = choose_device(request.device)
+    device = loading.device(request.device)
     student = build_network(
         student_name, channels=dataset.info.shape[0], num_classes=dataset.info.num_classes, seed=request.seed
     )

@@ -1,4 +1,4 @@
-"""What a rehearsal takes for what would have to be downloaded: networks with random weights, and images of noise."""
+"""What a rehearsal takes for what is not here: networks with random weights, images of noise, and a CPU for a GPU."""
 
 from __future__ import annotations
 
@@ -24,11 +24,22 @@ class StandIns(Real):
     """What is there, as it is; of what is not, something of the same size and shape, which costs as much.
 
     A file that the user names must be there, unless `missing_files` says that these are stood in for as well.
+
+    Attributes:
+        without_gpu: a GPU was asked for and there is none: the run is that of a GPU, and the CPU rehearses it.
     """
 
     def __init__(self, *, missing_files: bool = False) -> None:
         self.stood_in: tuple[str, ...] = ()
         self.missing_files = missing_files
+        self.without_gpu = False
+
+    def device(self, name: str) -> torch.device:
+        """The device, or where CUDA is not here at all the CPU."""
+        import torch
+
+        self.without_gpu = name.partition(":")[0] == "cuda" and not torch.cuda.is_available()
+        return super().device("cpu" if self.without_gpu else name)
 
     def open(self, dataset: Dataset) -> None:
         """Of a dataset whose classes stand in its files, made-up names."""

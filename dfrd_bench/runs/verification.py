@@ -12,10 +12,12 @@ from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.best_known import BestKnown, best_known
 from dfrd_bench.evaluation.contradictions import folder_astray, named_by_settings, weights_astray, weights_beside
 from dfrd_bench.evaluation.recomputation import differences, numbers_in
+from dfrd_bench.evaluation.swept import swept
 from dfrd_bench.observer import SILENT, Observer
 from dfrd_bench.records.alone import alone_in
 from dfrd_bench.records.schema import Predictions, Record
 from dfrd_bench.records.store import RERUN_FOLDER, drop_unfinished, load_predictions, load_record
+from dfrd_bench.records.sweeps import PREFIX, SUFFIX
 from dfrd_bench.runs.defaults import usual_defaults
 from dfrd_bench.runs.environment import choose_device
 from dfrd_bench.runs.failures import logs_failures
@@ -85,6 +87,7 @@ def examine_run(
     data_dir: str | Path | None = None,
     device: str = "auto",
     observer: Observer = SILENT,
+    jobs: int = 1,
 ) -> Verification:
     """Check a record against its predictions, its folder and its weights; with `rerun` its predictions against its weights.
 
@@ -98,6 +101,7 @@ def examine_run(
         data_dir: see `open_dataset`.
         device: for running again.
         observer: told about progress.
+        jobs: for running again, processes that attack batches side by side.
 
     Raises:
         DfrdBenchError: no valid record or predictions there, or weights or test images that are not the record's.
@@ -108,7 +112,7 @@ def examine_run(
     checks = [*_against_files(folder, record, predictions)]
     if rerun:
         data = partial(open_again, record, dataset, data_dir, observer)
-        checks.append(_against_weights(folder, record, predictions, attacks, data, device, observer))
+        checks.append(_against_weights(folder, record, predictions, attacks, data, device, observer, jobs))
     results = record.evaluation.attacks
     return Verification(
         checks=tuple(checks),
@@ -142,6 +146,10 @@ def _against_files(folder: Path, record: Record, predictions: Predictions) -> It
         f"their intervals, and what survives every attack{stages}",
         (*differences(record, predictions),),
     )
+    beside = swept(folder, record)
+    if count := len(beside.sweeps) + len(beside.doubted):
+        what = f"{count} over ε ({PREFIX}*{SUFFIX}) of these weights and images, at ε = 0 and the run's ε as recorded"
+        yield Check("sweeps", what, beside.doubted)
     known = best_known(folder, record)
     if count := len(known.contests) + len(known.doubted):
         what = f"the numbers of {count} from the predictions of each, and that it is of these weights and images"
@@ -156,6 +164,7 @@ def _against_weights(
     images: Callable[[], Dataset],
     device: str,
     observer: Observer,
+    jobs: int,
 ) -> Check:
     """The weights' answers under the same attacks again, image by image."""
     chosen = [name for name in record.evaluation.attacks if attacks is None or name in attacks]
@@ -176,6 +185,7 @@ def _against_weights(
             weights_sha256=record.weights_sha256,
             unfinished=folder / RERUN_FOLDER,
             observer=observer,
+            jobs=jobs,
         )
         drop_unfinished(folder / RERUN_FOLDER, chosen)
     drop_unfinished(folder / RERUN_FOLDER, ())  # the folder, which the lock was in

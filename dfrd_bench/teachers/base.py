@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from dfrd_bench.registry import DATASETS, TEACHERS, Entry
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+ALIKE = 0.85  # of 1, the share of two names that is the same
 
 
 @dataclass(frozen=True)
@@ -102,12 +105,27 @@ def teacher_source(name: str, dataset: str) -> TeacherSource:
     if TEACHERS.parse(name)[0] not in TEACHERS.names():
         if Path(name).is_file():
             raise DfrdBenchError(f"{name} is a file: write --teacher checkpoint:{name}, with its --teacher-arch.")
-        known = teachers_for(dataset) if dataset in DATASETS.names() else []
-        for entry in known:
-            if entry.name.partition(":")[2] == name:
-                raise DfrdBenchError(f"Unknown teacher {name!r}. Did you mean {entry.name!r}?")
+        if meant := _meant_in_a_zoo(name, dataset):
+            raise DfrdBenchError(f"Unknown teacher {name!r}. {meant}")
     source: TeacherSource = TEACHERS.get(name)
     return source
+
+
+def _meant_in_a_zoo(name: str, dataset: str) -> str:
+    """A sentence on the model that is meant by a name without its source; "" where none is like it."""
+    datasets = sorted(DATASETS.names(), key=lambda known: known != dataset)  # the task's first
+    for kind in TEACHERS.names():
+        try:
+            listed = TEACHERS.get(kind).names
+            models = {one: data for data in datasets[::-1] for one in (listed(data) if listed else ())}
+        except DfrdBenchError:  # what is broken or not installed has no models to offer
+            continue
+        lower = {one.lower(): one for one in models}
+        for match in difflib.get_close_matches(name.lower(), lower, n=1, cutoff=ALIKE):
+            one = lower[match]
+            other = "" if models[one] == dataset else f" It is for --dataset {models[one]}."
+            return f"Did you mean '{kind}:{one}'?{other}"
+    return ""
 
 
 def shown_name(name: str) -> str:

@@ -106,10 +106,10 @@ BAD_VALUES = {
     "suite-gpus": (("suite", "main", "--jobs", "2", "--gpus-per-job", "2"), "2.0 is not in the range 0<x<=1"),
     "suite-launcher": (("suite", "main", "--launcher", "lokal"), "Unknown launcher 'lokal'. Did you mean 'local'?"),
     "dry-run-attack": ((*RUN, "--dry-run", "--attacks", "pgd2"), "Unknown attack 'pgd2'"),
-    "verify-nothing": (("verify", "nowhere"), "There is no record below nowhere"),
+    "verify-nothing": (("verify", "nowhere"), "There is no folder nowhere."),
     "verify-without-rerun": (("verify", RECORDED, "--attacks", "clean"), "give --rerun too"),
     "verify-attack": (("verify", RECORDED, "--rerun", "--attacks", "clean,pgd2"), "Unknown attack 'pgd2'"),
-    "verify-one-of-two": (("verify", RECORDED, "nowhere"), "There is no record below nowhere"),
+    "verify-one-of-two": (("verify", RECORDED, "nowhere"), "There is no folder nowhere."),
     "teacher-arch-of-a-run": (
         ("evaluate", RECORDED, "--teacher-arch", "x", "--attacks", "clean"),
         "--teacher-arch is the architecture of --teacher checkpoint:PATH",

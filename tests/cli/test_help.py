@@ -130,3 +130,16 @@ def test_showing_a_method_on_a_dataset_counts_what_a_run_makes() -> None:
     shown = tiny.command("show", "ferd", "--dataset", "digits").out
     assert "on digits: 10,240 synthetic images, 1,600 synthesis steps, 2,800 student steps" in shown
     assert "synthetic images" not in tiny.command("show", "ferd").out
+
+
+@pytest.mark.parametrize("group", ["teacher", "bench", "figure"])
+def test_no_line_about_a_command_of_a_group_is_cut(group: str) -> None:
+    shown = tiny.command(group, "--help").out
+    assert "..." not in re.sub(r"(ARGS\]|RESULTS…?)\.\.\.", "", shown)
+
+
+def test_what_is_said_of_list_and_figure_names_their_kinds() -> None:
+    from dfrd_bench.cli.listing import KINDS
+    from dfrd_bench.cli.main import COMMANDS
+
+    assert all(kind in COMMANDS["list"][1] for kind in KINDS)

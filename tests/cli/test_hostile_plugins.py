@@ -146,6 +146,43 @@ def test_a_plugin_that_cannot_be_imported_is_named_in_the_list(plant: Plant, rai
     assert not any(problem for name, problem in listed.items() if name != "hostile")
 
 
+CONFIG = "from dfrd_bench.method import MethodConfig, param\n"
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "class Hostile(MethodConfig):\n    width = 3\n",
+        "class Hostile(MethodConfig):\n    width = param(3, 'how wide', 'ours', ge=1)\n",
+        "class Base(MethodConfig):\n    width: int = 3\nclass Hostile(Base):\n    width = 4\n",
+    ],
+)
+def test_a_hyper_parameter_without_a_type_is_named_and_how_it_is_written(plant: Plant, field: str) -> None:
+    plant("methods", {"hostile": "Hostile"}, CONFIG + field)
+    refused = tiny.command("show", "hostile")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "the hyper-parameter 'width' of its Config has " in refused.err
+    assert "write `width: float = …`" in refused.err
+    assert "errors.pydantic.dev" not in refused.err
+
+
+def test_what_else_pydantic_refuses_is_said_without_its_address(plant: Plant) -> None:
+    plant(
+        "methods", {"hostile": "Hostile"}, CONFIG + "class Hostile(MethodConfig):\n    _width: int = param(3, '', '')\n"
+    )
+    refused = tiny.command("show", "hostile")
+    assert "leading underscores" in refused.err
+    assert "errors.pydantic.dev" not in refused.err
+
+
+def test_a_broken_plugin_makes_a_list_no_wider_and_is_explained_below_it(plant: Plant) -> None:
+    before = tiny.command("list", "launchers").out.splitlines()
+    plant("launchers", {"hostile": "Hostile"}, f"raise RuntimeError('{200 * 'x'}')\n")
+    after = tiny.command("list", "launchers").out.splitlines()
+    assert after[-1].startswith("hostile of dfrd-bench-planted 1.5: cannot be loaded: RuntimeError: xxx")
+    assert max(map(len, after[:-1])) <= max(*map(len, before), len("name  ")) + len(" dfrd-bench-planted 1.5")
+
+
 def test_what_a_plugin_prints_while_it_is_imported_is_not_in_a_commands_output(plant: Plant) -> None:
     plant("methods", {"hostile": "Hostile"}, 'print("hello")\nclass Hostile:\n    """Talks."""\n')
     outcome = tiny.command("list", "methods", "--json")

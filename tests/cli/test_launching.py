@@ -11,6 +11,7 @@ import pytest
 from dfrd_bench.cli import launching
 from dfrd_bench.cli.launching import Launched, means_of
 from dfrd_bench.execution.protocol import Event, Failed, Finished, Job, Means, Notice, Started, Turn, Waiting
+from dfrd_bench.execution.status import Standing
 from dfrd_bench.runs.request import Request
 
 
@@ -56,9 +57,20 @@ def test_runs_that_go_on_are_told_of_now_and_then(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launching, "PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr(launching, "since", lambda began: "0 s")
     job = Job(1, Request(method="zskt", results=str(tmp_path)), tmp_path / "1")
     Launched(1, quiet=False).follow([Started(job, "1 thread"), Turn()])
     assert capsys.readouterr().err.splitlines()[1:] == ["zskt seed=0: starting, 0 s"] * 2
+
+
+def test_a_run_whose_record_is_there_does_not_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launching, "PLAIN_SECONDS", 0.0)
+    monkeypatch.setattr("dfrd_bench.execution.status.standing", lambda request: Standing(request, "done"))
+    job = Job(1, Request(method="zskt", results=str(tmp_path)), tmp_path / "1")
+    Launched(1, quiet=False).follow([Started(job, "1 thread"), Turn()])
+    assert capsys.readouterr().err.splitlines()[1:] == ["zskt seed=0: finishing"] * 2
 
 
 def test_what_may_be_used_is_what_the_system_grants(monkeypatch: pytest.MonkeyPatch) -> None:

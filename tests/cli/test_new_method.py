@@ -48,6 +48,7 @@ class TestWritten:
         ]
         assert all(path.removeprefix("my-method/") in outcome.out for path in tiny.files_below(elsewhere))
         assert "pip install -e my-method pytest\n" in outcome.out
+        assert "  dfrd-bench check my-method\n" in outcome.out
         assert "dfrd-bench run --method my-method\n" in outcome.out
 
     def test_goes_where_it_is_told_and_quotes_the_way_there(self, elsewhere: Path) -> None:
@@ -107,7 +108,7 @@ class TestWritten:
 IDENTIFIER = "must be a Python identifier once '-' is replaced by '_' (letters, digits and '_', no digit first)."
 BAD_NAMES = {
     "my method": f"{IDENTIFIER} Try 'my-method'.",
-    "2slow": f"{IDENTIFIER} Try 'slow'.",
+    "2slow": f"{IDENTIFIER} Try 'my-2slow'.",
     "a/b": f"{IDENTIFIER} Try 'a-b'.",
     "../up": IDENTIFIER,
     "": IDENTIFIER,
@@ -164,3 +165,22 @@ class TestInTheWay:
     def test_a_file_among_the_parents_is_named(self, elsewhere: Path) -> None:
         (elsewhere / "file").write_text("precious")
         assert "Cannot write file/below/" in refused("mine", "--output", "file/below")
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_method_that_is_not_installed_yet_is_said_to_be_so_before_any_other_is_suggested() -> None:
+    for name, near in (("my-ferd", "did you mean 'ferd'?\n"), ("my-new-thing-9", "in its folder.\n")):
+        outcome = tiny.command("check", name)
+        assert outcome.code == 2
+        assert outcome.err.startswith(
+            f"Error: No method of the name {name!r} is installed. If it is yours, install it first"
+        )
+        assert "`pip install -e .` in its folder" in outcome.err
+        assert outcome.err.endswith(near)
+
+
+@pytest.mark.parametrize("name", ["3methods", "2-3", "4.5x"])
+def test_a_name_that_begins_with_a_digit_gets_one_that_is_taken_and_keeps_the_digit(elsewhere: Path, name: str) -> None:
+    (better,) = re.findall(r"Try '([^']+)'", refused(name))
+    assert name[0] in better
+    assert tiny.command("new-method", better).code == 0

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import tiny
 from rich.table import Table
 
-from dfrd_bench.cli import printing
+from dfrd_bench.cli import printing, progress
+from dfrd_bench.cli.main import cli
 from dfrd_bench.cli.printing import SafeConsole, fit
 from dfrd_bench.cli.streams import Output, clean, one_line
 from dfrd_bench.errors import DfrdBenchError
@@ -248,3 +252,49 @@ def test_without_a_home_folder_what_to_set_is_said(monkeypatch: pytest.MonkeyPat
         models_folder()
     with pytest.raises(DfrdBenchError, match="Write the whole path"):
         expanded("~/x")
+
+
+def test_the_worst_class_is_named_under_every_attack() -> None:
+    record = load_record(RUN)
+    shown = tiny.command("show", RUN).out
+    (said,) = re.findall(r"^worst class: (.*)$", shown, re.MULTILINE)
+    found = {attack: name for name, attacks in re.findall(r"(\S+) \(([^)]*)\)", said) for attack in attacks.split(", ")}
+    for attack, result in record.evaluation.attacks.items():
+        accuracies = [row[k] / sum(row) for k, row in enumerate(result.confusion)]
+        assert found[attack] == record.dataset.info.class_names[accuracies.index(min(accuracies))]
+    assert " 1 thread, " in shown
+
+
+def test_many_classes_that_are_worst_together_are_counted() -> None:
+    evaluation = load_record(RUN).evaluation
+    attack = evaluation.attacks["clean"].model_copy(update={"per_class": (0.5, 0.0, 0.0, 0.0, 0.0), "worst_class": 0.0})
+    alone = evaluation.model_copy(update={"attacks": {"clean": attack}})
+    assert printing.worst_classes(alone, "abcde") == "b or c or d or 1 more (clean)"
+    assert printing.worst_classes(alone, ()) == ""
+
+
+def test_attacks_by_several_processes_are_announced_once_and_without_a_number(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SafeConsole", lambda stderr: SafeConsole(file=io.StringIO()))
+    with progress.watching(quiet=False) as observer:
+        for attack in ("clean", "fgsm"):
+            observer.on_attack(attack, 0, 60, math.nan)
+            observer.on_attack(attack, 60, 60, 0.5)
+    assert capsys.readouterr().err.splitlines() == [
+        f"clean 0/60  {progress.UNDER_WAY}",
+        "clean 60/60  50.00 % correct",
+        "fgsm 60/60  50.00 % correct",
+    ]
+
+
+def test_whatever_writes_a_file_takes_its_place_by_the_same_short_option() -> None:
+    def commands(group: click.Group, context: click.Context) -> Iterator[click.Command]:
+        for name in group.list_commands(context):
+            found = group.get_command(context, name)
+            assert found is not None
+            yield from commands(found, context) if isinstance(found, click.Group) else [found]
+
+    options = [p for one in commands(cli, click.Context(cli)) for p in one.params if "--output" in p.opts]
+    assert len(options) > 5
+    assert all("-o" in option.opts for option in options)

@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 import tiny
 
+from dfrd_bench.cli import threads
+from dfrd_bench.evaluation import helpers, under_attack
 from dfrd_bench.records.arrays import read_arrays, write_arrays
 from dfrd_bench.records.store import load_record
+from dfrd_bench.records.sweeps import SweepPoint, SweepRecord, save_sweep
 
 pytestmark = pytest.mark.usefixtures("few_digits")
 
@@ -23,6 +26,16 @@ def edit(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
     content = json.loads((run / "record.json").read_text())
     change(content)
     (run / "record.json").write_text(json.dumps(content))
+
+
+def noting(call: Callable[..., Any], asked: list[Any]) -> Callable[..., Any]:
+    """The same call, which is noted."""
+
+    def noted(*args: Any, **how: Any) -> Any:
+        asked.append(args)
+        return call(*args, **how)
+
+    return noted
 
 
 def test_a_record_as_it_was_made_holds_also_when_it_is_attacked_again(run: Path, made: Path) -> None:
@@ -226,3 +239,50 @@ def test_evaluate_completes_a_record_that_is_older_than_a_number(run: Path) -> N
     assert tiny.command("evaluate", run, "--attacks", "clean", "--quiet").code == 0
     assert tiny.command("verify", run).code == 0
     assert load_record(run) == before
+
+
+def test_a_path_that_is_not_there_is_said_and_the_nearest_run_named(run: Path, tmp_path: Path) -> None:
+    done = tiny.command("verify", run.with_name(run.name + "x"))
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert done.err.startswith(f"Error: There is no folder {run}x.")
+    assert repr(str(run)) in done.err
+    (tmp_path / "empty").mkdir()
+    done = tiny.command("verify", tmp_path / "empty")
+    assert "There is no record below" in done.err
+    assert "no record.json in it or in a folder of it" in done.err
+
+
+def test_a_sweep_beside_a_record_is_held_against_it(run: Path) -> None:
+    assert "sweeps:" not in tiny.command("verify", run).out
+    record = load_record(run)
+    clean, eps = record.evaluation.attacks["clean"].average, record.spec.threat.eps
+    points = tuple(SweepPoint(eps=level, average=left, worst_class=0) for level, left in ((0, clean), (eps, 0.0)))
+    sweep = SweepRecord(
+        **{"created": record.created, "attack": "pgd20", "provider": "test", "eps": eps, "seed": 0, "points": points},
+        weights_sha256=record.weights_sha256,
+        test_digest=record.dataset.test_digest,
+        environment=record.environment,
+    )
+    attacked = record.evaluation.attacks["pgd20"]
+    agreeing = points[1].model_copy(update={"average": attacked.average})
+    save_sweep(run, sweep.model_copy(update={"points": (points[0], agreeing)}))
+    done = tiny.command("verify", run)
+    assert (done.code, "holds    sweeps: 1 over ε (curve-*.json)" in done.out) == (0, True)
+    save_sweep(run, sweep.model_copy(update={"weights_sha256": "b" * 64}))
+    done = tiny.command("verify", run)
+    assert (done.code, "differs  sweeps: 1 over ε" in done.out) == (1, True)
+    assert "It is of other weights" in done.out
+
+
+def test_two_processes_that_attack_again_find_the_recorded_predictions(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "processors", lambda: 2)
+    monkeypatch.setattr(under_attack, "BATCH_SIZE", 30)
+    monkeypatch.setattr(helpers, "BATCH_SIZE", 30)
+    asked = []
+    monkeypatch.setattr(helpers.Helpers, "begin", noting(helpers.Helpers.begin, asked))
+    done = tiny.command("verify", run, "--rerun", "--jobs", "2", "--attacks", "clean", "--quiet")
+    assert (done.code, done.out[:5]) == (0, "holds"), done.err
+    assert asked
+    assert tiny.command("verify", run, "--jobs", "2").code == 2

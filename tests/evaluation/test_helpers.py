@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import subprocess
 import sys
@@ -189,13 +190,19 @@ def test_every_attack_of_an_evaluation_gives_the_same_predictions_numbers_and_wa
     net: nn.Module, many: LabelledImages
 ) -> None:
     progress: list[tuple[str, int]] = []
+    unknown: list[tuple[str, int]] = []
     names = ("clean", "fgsm", "pgd20", "warns", "prints")
+
+    def told(name: str, done: int, _total: int, accuracy: float) -> None:
+        (unknown if math.isnan(accuracy) else progress).append((name, done))
+
     alone = evaluated(net, many, *names)
-    together = evaluated(net, many, *names, jobs=2, on_batch=lambda name, done, *_: progress.append((name, done)))
+    together = evaluated(net, many, *names, jobs=2, on_batch=told)
     for name in names:
         assert alone[1].attacks[name].tobytes() == together[1].attacks[name].tobytes(), name
         assert alone[0].attacks[name].confusion == together[0].attacks[name].confusion
         assert [done for one, done in progress if one == name][-1] == 700
+    assert unknown == [(name, 0) for name in names]  # said before the first batch of each has come back
     assert alone[2] == together[2]
     assert [note for note in together[2] if note.startswith("warns")] == [f"warns: from {n}" for n in (0, 300, 600)]
 

@@ -207,6 +207,13 @@ def test_a_run_page_holds_the_request_that_makes_it_again(site: Path) -> None:
     assert "Beware of it." in text
 
 
+def test_a_run_page_says_how_each_attack_was_set(site: Path) -> None:
+    page = next((site / "runs").glob("fast-seed0*"))
+    text = " ".join(Read(page.read_text(encoding="utf-8")).texts)
+    assert "How each attack was set" in text
+    assert "as recorded, all with seed 0" in text
+
+
 def test_a_papers_table_stands_beside_ours_on_request_with_its_version(site: Path, single: str) -> None:
     from dfrd_bench.reporting.papers import papers
 

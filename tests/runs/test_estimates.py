@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 from dfrd_bench.attacks import STANDARD_ATTACKS
 from dfrd_bench.attacks.autoattack_stages import library_of, standard_stages
 from dfrd_bench.attacks.effort import RIGHT, STANDING
+from dfrd_bench.datasets.base import open_dataset
 from dfrd_bench.problem import ThreatModel
 from dfrd_bench.registry import ATTACKS, DATASETS
 from dfrd_bench.runs import foresight
@@ -211,6 +213,49 @@ class TestNothingIsDownloaded:
         assert not (tmp_path / "r").exists()
 
 
+class TestWithoutAGpu:
+    @pytest.fixture(autouse=True)
+    def none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    def planned(self, device: str) -> tuple[str, str, str, bool]:
+        loading = StandIns()
+        request = Request("natural", dataset="cifar10", settings={"batch_size": 2}, device=device)
+        prepared = prepare(request, loading=loading)
+        device = prepared.problem.device.type
+        return prepared.spec.variant.partition("+")[0], prepared.spec.student, device, loading.without_gpu
+
+    def test_a_run_is_planned_as_a_gpu_takes_it_and_rehearsed_by_the_cpu(self) -> None:
+        assert self.planned("cuda") == self.planned("cuda:1") == ("batch_size=2", "resnet-18", "cpu", True)
+        assert self.planned("auto") == self.planned("cpu") == ("cpu", "wrn-10-1", "cpu", False)
+
+    def test_a_cpus_plan_names_the_command_of_a_gpus_plan_which_is_accepted(self, tmp_path: Path) -> None:
+        small = ("--set", "batch_size=2", "--student", "wrn-10-1", "--attacks", "clean", "--quiet")
+        words = ("run", "--method", "natural", "--dataset", "cifar10", *small, "--results", tmp_path)
+        told = tiny.command(*words, "--dry-run").out
+        note = next(line for line in told.splitlines() if line.startswith("note:"))
+        assert "What a GPU takes by default is another run" in note
+        (more,) = re.findall(r"the same command with (.*?) says", note)
+        planned = tiny.command(*words, *more.split())
+        assert planned.code == 0, planned.err
+        assert "There is no GPU here" in planned.out
+        assert "/natural/batch_size=2-seed0-" in planned.out
+        assert "/natural/cpu+batch_size=2-seed0-" in told
+
+
+def test_a_step_across_the_whole_ball_is_said_before_a_run() -> None:
+    def said(**asked: Any) -> str:
+        request = Request("trades", device="cpu", **asked)
+        return foresight.said_of_steps(prepare(request))
+
+    eps = open_dataset("digits").threat.eps
+    assert said() == ""
+    assert said(settings={"attack_step": 1.99 * eps}) == ""
+    assert said(settings={"attack_step": 2 * eps}).startswith(f"attack_step = {2 * eps:.4g}, and ε = {eps:.4g}: ")
+    assert said(step=3 * eps).startswith("--step = ")
+    assert "\n" not in said(step=3 * eps)
+
+
 def test_a_suite_is_estimated_run_by_run_and_in_all(tmp_path: Path) -> None:
     rows = tmp_path / "rows.yaml"
     settings = "{batch_size: 4, epochs: 1, distillation_steps: 2, attack_steps: 2}"
@@ -233,9 +278,11 @@ def test_a_suite_is_estimated_run_by_run_and_in_all(tmp_path: Path) -> None:
     told = tiny.command(*words, "--dry-run")
     assert told.code == 0, told.err
     lines = told.out.splitlines()
-    assert len(lines) == 5
-    assert all(" here: training " in line and "H100" in line for line in lines[:4])
+    assert len(lines) == 6
+    assert all(" here: training " in line and "; on a GPU H100 " in line for line in lines[:4])
     assert lines[4].startswith("4 of 4 runs to make: ")
+    assert lines[4].endswith(" here, one after another.")
+    assert lines[5].startswith("On one GPU instead, the same runs one after another: H100 ")
     assert not (tmp_path / "r").exists()
 
 

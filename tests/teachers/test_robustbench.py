@@ -25,7 +25,7 @@ from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.problem import DatasetInfo, Precision, ThreatModel
 from dfrd_bench.records.schema import ExperimentSpec, Record
 from dfrd_bench.runs.subject import recorded_network
-from dfrd_bench.teachers.base import Teacher, load_teacher
+from dfrd_bench.teachers.base import Teacher, load_teacher, teacher_source
 from dfrd_bench.teachers.robustbench_files import models_folder
 from dfrd_bench.teachers.robustbench_import import robustbench
 from dfrd_bench.teachers.robustbench_zoo import zoo
@@ -273,6 +273,13 @@ class TestNames:
     @pytest.mark.usefixtures("models")
     def test_a_transformer_without_a_file_is_refused(self) -> None:
         assert "transformer that RobustBench takes from timm" in refused("Debenedetti2022Light_XCiT-S12")
+
+    @pytest.mark.parametrize("name", [WRN, WRN.lower(), WRN[:-1]])
+    def test_a_model_without_its_source_is_named_in_full_and_for_which_dataset(self, name: str) -> None:
+        for dataset, more in (("cifar10", ""), ("digits", " It is for --dataset cifar10.")):
+            with pytest.raises(DfrdBenchError) as error:
+                teacher_source(name, dataset)
+            assert str(error.value) == f"Unknown teacher {name!r}. Did you mean 'robustbench:{WRN}'?{more}"
 
     def test_another_dataset_is_refused(self) -> None:
         outcome = tiny.command("run", "--method", "ferd", "--dataset", "digits", "--teacher", f"robustbench:{WRN}")

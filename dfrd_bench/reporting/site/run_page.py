@@ -13,6 +13,7 @@ from dfrd_bench.records.reading import MIB, read_text
 from dfrd_bench.records.schema import AttackRecord, Record
 from dfrd_bench.records.weights import sha256_of
 from dfrd_bench.reporting.account import Pairs, about_file, account_of
+from dfrd_bench.reporting.attack_settings import settings_of_attacks
 from dfrd_bench.reporting.audit.recorded import row_of
 from dfrd_bench.reporting.site import chart_data, sweep_data
 from dfrd_bench.reporting.site.boards import STRONGEST
@@ -73,6 +74,7 @@ def run_page(run: SiteRun, again: Again) -> Page:
             "run": run,
             "what": what,
             "made": made,
+            "attacks": [*settings_of_attacks(record)],
             "warnings": warnings,
             "contests": contests,
             "flattered": why_flattered([record]),
