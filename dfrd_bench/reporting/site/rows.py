@@ -9,6 +9,7 @@ from dfrd_bench.records.schema import Record
 from dfrd_bench.reporting.codes import beside_todays
 from dfrd_bench.reporting.site.boards import Board, minutes
 from dfrd_bench.reporting.site.collecting import SiteRun
+from dfrd_bench.reporting.site.names import with_short_numbers
 from dfrd_bench.reporting.tables.comparability import SUPERSEDED
 from dfrd_bench.reporting.tables.contested import said_of
 from dfrd_bench.reporting.tables.flattered import why_flattered
@@ -82,7 +83,7 @@ def row_view(
     count = None if board is None else board.ranks.get(place)
     own = [runs[id(record)] for record in row.records]
     return RowView(
-        label=row.label,
+        label=with_short_numbers(row.label),
         kind=row.kind,
         method=row.method if row.kind == "student" else "",
         badges=badges(row.records, row.flattered, row.best_known),
