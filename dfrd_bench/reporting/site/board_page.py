@@ -98,7 +98,7 @@ def _charts(board: Board) -> dict[str, Chart]:
         found["plane"] = Chart(
             "plane",
             plane,
-            f"Under {attack}: average against the worst class, bars are 95\N{NO-BREAK SPACE}% intervals over test images. "
+            f"Under {attack}: average against the worst class, bars are 95 % intervals over test images. "
             f"Unbeaten, so that no other row is as good in both and better in one: {best}.",
         )
     if len(hidden.rows) > 1:

@@ -6,20 +6,15 @@ import re
 from collections.abc import Sequence
 
 from dfrd_bench.reporting.tables.layout import Row, attack_title
+from dfrd_bench.reporting.tables.naming import with_short_numbers
 
 VARIANT = re.compile(r" \([^()]*\)$")
-LONG_NUMBER = re.compile(r"\d+\.\d{5,}")
 IN_FULL = {"autoattack": "AutoAttack"}
 
 
 def spelled(attack: str) -> str:
     """An attack as a newcomer reads it, where there is room."""
     return IN_FULL.get(attack, attack_title(attack))
-
-
-def with_short_numbers(label: str) -> str:
-    """A row's label with four digits of its long numbers, e.g. 0.8333 of 0.8333333333333334."""
-    return LONG_NUMBER.sub(lambda found: f"{float(found[0]):.4g}", label)
 
 
 def shared_variant(rows: Sequence[Row]) -> str:

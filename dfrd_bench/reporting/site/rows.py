@@ -9,11 +9,11 @@ from dfrd_bench.records.schema import Record
 from dfrd_bench.reporting.codes import beside_todays
 from dfrd_bench.reporting.site.boards import Board, minutes
 from dfrd_bench.reporting.site.collecting import SiteRun
-from dfrd_bench.reporting.site.names import with_short_numbers
 from dfrd_bench.reporting.tables.comparability import SUPERSEDED
 from dfrd_bench.reporting.tables.contested import said_of
 from dfrd_bench.reporting.tables.flattered import why_flattered
 from dfrd_bench.reporting.tables.layout import CONTESTED, OTHER_CODE, TIED, Cell, Column, Row, attack_title
+from dfrd_bench.reporting.tables.naming import with_short_numbers
 
 LAST = -1e9  # where a sorted column puts what has no number
 SHORT = ("clean_average", "pgd20_average", "autoattack_average", "autoattack_worst_class")
