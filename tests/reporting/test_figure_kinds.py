@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ from dfrd_bench.reporting.figures.nsd import nsd_figure
 from dfrd_bench.reporting.figures.plane import cost_figure, plane_figure
 from dfrd_bench.reporting.figures.samples import Samples
 from dfrd_bench.reporting.figures.saving import save_figure
-from dfrd_bench.reporting.figures.style import COLUMN, LEAST, PAGE, look
+from dfrd_bench.reporting.figures.style import COLUMN, LEAST, PAGE, bar_look, look
 from dfrd_bench.reporting.figures.weights import equal_weights, weights_figure, with_weights
 
 EACH = 60  # images of a class
@@ -350,6 +351,48 @@ def test_a_name_that_begins_with_a_line_is_in_the_legend(tmp_path: Path) -> None
     run = measured(tmp_path, {"pgd20": hits(0.3, 0.7)}, method="_mine")
     figure = classes_figure(chosen([run]))
     assert [text.get_text().strip() for text in figure.legends[0].texts] == ["_mine"]
+
+
+def many_rows(folder: Path, variants: list[str]) -> list[Run]:
+    attacks = dict.fromkeys(("clean", "fgsm", "pgd20", "cw", "autoattack"), hits(0.3, 0.7))
+    return [measured(folder, attacks, variant=variant) for variant in variants]
+
+
+def test_a_legend_of_many_rows_stands_below_the_panels_and_takes_none_of_their_room(tmp_path: Path) -> None:
+    runs = many_rows(tmp_path, [f"synthesis_rounds={k}+synthesis_steps=40" for k in range(12)])
+    for draw in (classes_figure, nsd_figure):
+        figure = draw(chosen(runs))
+        figure.draw_without_rendering()
+        boxes = [axis.get_window_extent() for axis in figure.axes if axis.get_visible()]
+        legend = figure.legends[0].get_window_extent()
+        assert len(boxes) == 5
+        assert min(box.width for box in boxes) > 0.2 * figure.bbox.width
+        assert legend.y1 < min(box.y0 for box in boxes)
+        assert legend.x0 >= 0
+        assert legend.x1 <= figure.bbox.width
+
+
+def test_a_legend_of_few_rows_stands_where_no_panel_is(tmp_path: Path) -> None:
+    figure = classes_figure(chosen(many_rows(tmp_path, ["fae=false", "utae=false"])))
+    assert figure.legends == []
+    assert next(text.get_text() for text in figure.axes[-1].get_legend().texts) == "FERD (fae=false)"
+
+
+def test_titles_of_synthetic_images_never_overlap_however_long(runs: list[Run]) -> None:
+    images = Samples(np.zeros((2, 1, 8, 8), np.uint8), np.array([4, 7]), np.ones(2, np.float32))
+    parts = [(f"Fast (synthesis_rounds={k}+synthesis_steps=40)", images) for k in range(8)]
+    figure = beside_figure(parts, runs[1][1], columns=4)
+    figure.draw_without_rendering()
+    titles = [axis.title for axis in figure.axes[:8]]
+    boxes = [title.get_window_extent() for title in titles]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    assert [title.get_text().replace("\n", "").replace(" ", "") for title in titles] == [
+        name.replace(" ", "") for name, _ in parts
+    ]
+
+
+def test_bars_of_many_rows_have_another_fill_and_hatch_each() -> None:
+    assert len({(bar_look(k)["facecolor"], bar_look(k)["hatch"]) for k in range(49)}) == 49
 
 
 def test_series_are_told_apart_without_colour() -> None:

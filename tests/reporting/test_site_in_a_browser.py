@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -192,6 +193,18 @@ def test_a_chart_shows_another_attack_and_says_what_it_shows(visit: Open, site: 
     page.wait_for_function(
         "([box, before]) => box.querySelector('svg').innerHTML !== before", arg=[box.element_handle(), before]
     )
+
+
+def test_a_legend_names_only_what_its_chart_shows(visit: Open, site: Path) -> None:
+    page = visit(board(site))
+    box = page.locator(".chart-box", has_text="Who hides gradients")
+    box.scroll_into_view_if_needed()
+    box.locator("svg").wait_for()
+    table = json.loads(box.locator("script").inner_text())
+    kinds = {row[table["columns"].index("kind")] for row in table["rows"]}
+    named = box.locator(".role-legend-label text").all_text_contents()
+    assert sorted(named) == sorted(kinds)
+    assert kinds < {"Teacher", "Flattered ‡", "Not flattered"}  # so that one could be there in vain
 
 
 def test_a_phone_shows_every_class_by_scrolling_and_not_by_squeezing(visit: Open, site: Path) -> None:

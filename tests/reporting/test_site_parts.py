@@ -22,8 +22,10 @@ from dfrd_bench.reporting.site.borda import borda
 from dfrd_bench.reporting.site.chart_data import MOST_POINTS, curves
 from dfrd_bench.reporting.site.collecting import site_runs, without_the_way
 from dfrd_bench.reporting.site.labels import DOT, HEIGHT, LETTER, LINE, LONGEST, WIDTH, placed, shortened
+from dfrd_bench.reporting.site.names import brief_names
 from dfrd_bench.reporting.site.writing import check_folder, write_site
 from dfrd_bench.reporting.tables.build import build_tables
+from dfrd_bench.reporting.tables.layout import Row
 
 
 def silent(stage: str, done: int, total: int) -> None:
@@ -84,15 +86,45 @@ def test_tested_pairs_are_those_of_compare(tmp_path: Path) -> None:
             assert (one.holm < 0.05) == (line.holm < 0.05) or abs(line.holm - 0.05) < 0.03
 
 
-def test_a_board_with_too_many_pairs_says_so_and_tests_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = [measured(tmp_path, {"clean": right_on(30), "pgd20": right_on(200 + seed)}, seed=seed) for seed in range(3)]
+def test_a_board_with_too_many_pairs_tests_the_first_run_of_each_row_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [
+        measured(tmp_path, {"clean": right_on(30), "pgd20": right_on(200 + seed)}, seed=seed, variant=variant)
+        for variant in ("default", "fae=false")
+        for seed in range(2)
+    ]
     found = site_runs(runs, [tmp_path])
-    evidence = predictions_beside_records()
+    by_record, evidence = {id(run.record): run for run in found}, predictions_beside_records()
     board = build_boards(found, evidence, silent)[0]
-    monkeypatch.setattr(pairs_of_runs, "MOST_PAIRS", 2)
-    pairs, why = pairs_of_runs.tested_pairs(board, {id(run.record): run for run in found}, evidence)
+    monkeypatch.setattr(pairs_of_runs, "MOST_PAIRS", 5)
+    pairs, why = pairs_of_runs.tested_pairs(board, by_record, evidence)
+    first = {run.page for run in found if run.record.spec.seed == 0}
+    assert [set(pages) for pages in pairs] == [first]
+    assert "6 pairs" in why
+    assert "first run" in why
+    monkeypatch.setattr(pairs_of_runs, "MOST_PAIRS", 0)
+    pairs, why = pairs_of_runs.tested_pairs(board, by_record, evidence)
     assert pairs == {}
-    assert "3 pairs" in why
+    assert "6 pairs" in why
+    assert "first run" not in why
+
+
+def row(label: str, kind: str = "student") -> Row:
+    return Row(kind=kind, method="m", variant="", settings="", label=label, seeds=(0,), cells={})  # type: ignore[arg-type]
+
+
+def test_what_all_students_of_a_board_share_is_not_in_their_brief_names() -> None:
+    teacher = row("Teacher (wrn-16-2)", "teacher")
+    assert brief_names([teacher, row("RSLAD (epochs=10)"), row("ARD (epochs=10)")]) == [teacher.label, "RSLAD", "ARD"]
+    assert brief_names([row("RSLAD (epochs=10)"), row("ARD")]) == ["RSLAD (epochs=10)", "ARD"]
+    assert brief_names([row("FERD (utae=false)")]) == ["FERD (utae=false)"]
+
+
+def test_brief_names_never_call_two_rows_the_same() -> None:
+    near = [row(f"FERD (adversarial_weight=0.83333{k})") for k in (1, 2)]
+    assert brief_names(near) == [one.label for one in near]
+    assert brief_names([near[0], row("FERD")]) == ["FERD (adversarial_weight=0.8333)", "FERD"]
 
 
 def test_names_of_points_cover_neither_each_other_nor_a_point() -> None:

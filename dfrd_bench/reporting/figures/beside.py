@@ -13,10 +13,12 @@ from dfrd_bench.records.schema import Record
 from dfrd_bench.reporting.escaping import plain_in_figures
 from dfrd_bench.reporting.evidence import Run
 from dfrd_bench.reporting.figures.samples import SAMPLES_FILE, Samples, load_samples, mosaic
-from dfrd_bench.reporting.figures.style import PAGE, SMALL, canvas, headline, styled
+from dfrd_bench.reporting.figures.style import PAGE, SMALL, TITLE_ROW, canvas, headline, styled, wrapped
 from dfrd_bench.reporting.tables.layout import Row
+from dfrd_bench.reporting.tables.naming import with_short_numbers
 
 ACROSS = 7  # runs in a row of panels
+TITLE_GAP = 0.08  # inches between the titles of two panels
 
 
 def beside_figure(parts: Sequence[tuple[str, Samples]], record: Record, *, columns: int = 4, rows: int = 10) -> Any:
@@ -38,14 +40,16 @@ def beside_figure(parts: Sequence[tuple[str, Samples]], record: Record, *, colum
     across = min(ACROSS, len(parts))
     down = -(-len(parts) // across)
     panel = min(2.2, (PAGE - 0.6) / across)
-    height = down * (panel * len(shown) / columns + 0.2) + 0.3
+    titles = [wrapped(label, panel - TITLE_GAP) for label, _ in parts]
+    further = sum(max(title.count("\n") for title in titles[k : k + across]) for k in range(0, len(parts), across))
+    height = down * (panel * len(shown) / columns + 0.2) + 0.3 + TITLE_ROW * further
     with styled():
         figure, grid = canvas(down, across, width=min(PAGE, panel * across + 0.7), height=height)
         axes = list(grid.flat)
-        for place, (axis, (label, samples)) in enumerate(zip(axes, parts, strict=False)):
+        for place, (axis, title, (_, samples)) in enumerate(zip(axes, titles, parts, strict=False)):
             picture, middles = mosaic(samples, shown, columns)
             axis.imshow(picture, interpolation="nearest")
-            axis.set_title(label, fontsize=SMALL)
+            axis.set_title(title, fontsize=SMALL)
             axis.set_xticks([])
             first = place % across == 0
             axis.set_yticks(middles, [plain_in_figures(names[k]) for k in shown] if first else [""] * len(shown))
@@ -73,7 +77,7 @@ def kept_images(rows: Sequence[Row], runs: Sequence[Run]) -> list[tuple[str, Sam
         places = [(where[id(record)], record) for record in row.records if id(record) in where]
         kept = next(((place, record) for place, record in places if (place / SAMPLES_FILE).exists()), None)
         if kept is not None:
-            found.append((plain_in_figures(row.label), load_samples(kept[0], kept[1].dataset.info)))
+            found.append((plain_in_figures(with_short_numbers(row.label)), load_samples(kept[0], kept[1].dataset.info)))
     if not found:
         raise DfrdBenchError(
             f"None of these runs kept synthetic images ({SAMPLES_FILE}): methods that see the training images keep none."

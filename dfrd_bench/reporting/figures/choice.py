@@ -15,6 +15,7 @@ from dfrd_bench.reporting.found import runs_of_suite, with_shipped_teachers, wit
 from dfrd_bench.reporting.tables.brief import STRENGTH
 from dfrd_bench.reporting.tables.build import build_tables
 from dfrd_bench.reporting.tables.layout import FLATTERED, WITH_DATA, ResultTable, Row, attack_title
+from dfrd_bench.reporting.tables.naming import with_short_numbers
 from dfrd_bench.reporting.tables.other_code import about_other_code
 from dfrd_bench.reporting.tables.tracks import Track
 
@@ -218,7 +219,7 @@ def title_of(attack: str) -> str:
 
 def label_of(row: Row) -> str:
     """A row as tables call it, fit for a figure; with the tables' mark where the gradient attacks flatter it."""
-    text = plain_in_figures(row.label) + (FLATTERED if row.flattered else "")
+    text = plain_in_figures(with_short_numbers(row.label)) + (FLATTERED if row.flattered else "")
     return f" {text}" if text.startswith("_") else text  # else Matplotlib leaves it out of legends
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ SHADES = "Blues"  # of matrices: from white to dark, the same in grey
 HEIGHTS = "cividis"  # of landscapes: made for the colour-blind, and its lightness grows evenly
 LETTERS_PER_INCH = 17  # of usual size
 IN_A_PANEL = 10  # entries of a legend that fit under each other in the place of a panel
+BREAKS = re.compile(r"(?<=[+=,_ ])")  # where a name may go on in the next line
 ABOUT_FLATTERED = "‡ flattered by PGD"
 LETTER, HANDLE = 0.055, 0.62  # inches of a legend: a letter of its text, and what stands before that
 TITLE_ROW = 0.14  # inches that a further row of a title takes
@@ -75,11 +77,12 @@ def look(number: int) -> dict[str, Any]:
 
 
 def bar_look(number: int) -> dict[str, Any]:
-    """Fill and hatch of the number-th bar of a group."""
+    """Fill and hatch of the number-th bar of a group; 49 have another combination each."""
+    hatch = (number + number // len(COLOURS)) % len(HATCHES)
     return {
         "facecolor": COLOURS[number % len(COLOURS)],
-        "hatch": HATCHES[number % len(HATCHES)],
-        "edgecolor": "white" if number % len(HATCHES) else COLOURS[number % len(COLOURS)],
+        "hatch": HATCHES[hatch],
+        "edgecolor": "white" if hatch else COLOURS[number % len(COLOURS)],
         "linewidth": 0,
     }
 
@@ -90,7 +93,7 @@ def teacher_look() -> dict[str, Any]:
 
 
 def legend_below(figure: Any, axis: Any, columns: int = 4, *, inside: Any = None) -> None:
-    """One legend for all axes: under them, or in the place of one that shows nothing.
+    """One legend for all axes: in the place of one that shows nothing, if it has room there; else under them.
 
     Args:
         figure: the figure.
@@ -103,10 +106,13 @@ def legend_below(figure: Any, axis: Any, columns: int = 4, *, inside: Any = None
     handles, labels = axis.get_legend_handles_labels()
     if any(label.endswith(FLATTERED) for label in labels):
         handles, labels = [*handles, Line2D([], [], linestyle="")], [*labels, ABOUT_FLATTERED]
-    if inside is not None:
+    across = 1 if inside is None else inside.get_subplotspec().get_gridspec().ncols
+    beside = 1 if len(labels) <= IN_A_PANEL else 2
+    wide = beside * _entry(labels) * across <= figure.get_size_inches()[0]
+    if inside is not None and wide and len(labels) <= beside * IN_A_PANEL:
         inside.set_visible(True)
         inside.axis("off")
-        inside.legend(handles, labels, loc="center", handlelength=2.6, ncols=1 if len(labels) <= IN_A_PANEL else 2)
+        inside.legend(handles, labels, loc="center", handlelength=2.6, ncols=beside)
     else:
         fitting_legend(figure, handles, labels, columns)
 
@@ -114,10 +120,24 @@ def legend_below(figure: Any, axis: Any, columns: int = 4, *, inside: Any = None
 def fitting_legend(figure: Any, handles: Sequence[Any], labels: Sequence[str], columns: int) -> None:
     """A legend under all axes, in so many columns or as many as have room beside each other; the figure grows by its height."""
     width, height = figure.get_size_inches()
-    entry = max(map(len, labels), default=0) * LETTER + HANDLE
-    columns = max(1, min(columns, int(width / entry), len(labels)))
+    columns = max(1, min(columns, int(width / _entry(labels)), len(labels)))
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=2.6)
     figure.set_size_inches(width, height + LEGEND_ROW * -(-len(labels) // columns))
+
+
+def _entry(labels: Sequence[str]) -> float:
+    """Inches that the longest entry of a legend takes."""
+    return max(map(len, labels), default=0) * LETTER + HANDLE
+
+
+def wrapped(name: str, width: float) -> str:
+    """A name of small type on lines that are at most so many inches wide, broken behind the signs of a variant's."""
+    lines = [""]
+    for part in BREAKS.split(name):
+        if lines[-1] and len((lines[-1] + part).rstrip()) * LETTER > width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def panels(grid: Any, shown: int) -> tuple[list[Any], Any]:

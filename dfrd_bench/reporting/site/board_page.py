@@ -9,6 +9,7 @@ from dfrd_bench.reporting.site import chart_data, sweep_data
 from dfrd_bench.reporting.site.boards import Board, headings
 from dfrd_bench.reporting.site.borda import ABOUT
 from dfrd_bench.reporting.site.collecting import SiteRun, sweep_command
+from dfrd_bench.reporting.site.names import shared_variant, spelled
 from dfrd_bench.reporting.site.pages import Chart, Page
 from dfrd_bench.reporting.site.rows import row_view
 from dfrd_bench.reporting.tables.beside import PublishedRows, beside
@@ -50,6 +51,7 @@ def board_page(board: Board, runs: Runs, published: Sequence[PublishedRows]) -> 
             "charts": {**_charts(board), **_swept(board, runs)},
             "unswept": _unswept(board, runs),
             "headline": attack_title(board.headline),
+            "shared": shared_variant(board.rows),
             "printed": [_printed(board.table, printed, runs) for printed in published],
         },
     )
@@ -86,13 +88,13 @@ def _printed(table: ResultTable, printed: PublishedRows, runs: Runs) -> dict[str
 
 def _charts(board: Board) -> dict[str, Chart]:
     """Only those that have something to show."""
-    attack, found = attack_title(board.headline), {}
+    attack, found = spelled(board.headline), {}
     plane, hidden, cost, classes = (
         make(board) for make in (chart_data.plane, chart_data.hidden, chart_data.cost, chart_data.classes)
     )
     students = [row for row in plane.rows if row[1] != "Teacher"]
     if len(students) > 1:
-        best = " and ".join(str(row[0]) for row in students if row[1] == "Unbeaten")
+        best = ", ".join(str(row[0]) for row in students if row[1] == "Unbeaten")
         found["plane"] = Chart(
             "plane",
             plane,
@@ -129,8 +131,8 @@ def _charts(board: Board) -> dict[str, Chart]:
 
 def _swept(board: Board, runs: Runs) -> dict[str, Chart]:
     """Accuracy against ε of the rows that have a run with a sweep."""
-    attack, sweeps = sweep_data.of_rows(board.rows, runs)
-    if not sweeps:
+    attack, sweeps = sweep_data.of_rows(board.named_rows, runs)
+    if not sweeps.keys() - {name for name, row in board.named_rows if row.kind != "student"}:
         return {}
     left = [name for name, found in sweeps.items() if all(one.points[-1].average for one in found)]
     text = (

@@ -9,9 +9,10 @@ from statistics import fmean
 from dfrd_bench.reporting.evidence import Evidence, Run
 from dfrd_bench.reporting.site.borda import Count, borda
 from dfrd_bench.reporting.site.collecting import SiteRun, slug
+from dfrd_bench.reporting.site.names import brief_names, spelled
 from dfrd_bench.reporting.tables.build import build_tables
 from dfrd_bench.reporting.tables.contested import contested, with_contests
-from dfrd_bench.reporting.tables.layout import Column, Group, ResultTable, Row, attack_title
+from dfrd_bench.reporting.tables.layout import Column, Group, ResultTable, Row
 from dfrd_bench.reporting.tables.tracks import Track
 
 SUPERSEDED_NOTE = "Superseded runs stand in a table of their own and are not ranked."
@@ -57,6 +58,13 @@ class Board:
     def students(self) -> list[tuple[int, Row]]:
         """Rows that compete, by their place."""
         return [(place, row) for place, row in enumerate(self.rows) if row.kind == "student"]
+
+    @property
+    def named_rows(self) -> list[tuple[str, Row]]:
+        """Every row with a brief name: teachers first, then students by rank."""
+        names = brief_names(self.rows)
+        teachers = [place for place, row in enumerate(self.rows) if row.kind != "student"]
+        return [(names[place], self.rows[place]) for place in (*teachers, *(place for place, _ in self.best_first))]
 
     @property
     def best_first(self) -> list[tuple[int, Row]]:
@@ -115,9 +123,7 @@ def minutes(row: Row) -> float | None:
 
 def headings(table: ResultTable) -> list[tuple[str, int]]:
     """The attacks of a table's columns, and how many columns each has."""
-    return [
-        (attack_title(attack), sum(column.attack == attack for column in table.columns)) for attack in table.attacks
-    ]
+    return [(spelled(attack), sum(column.attack == attack for column in table.columns)) for attack in table.attacks]
 
 
 def _groups(runs: Sequence[SiteRun], evidence: Evidence, step: Step) -> dict[Key, ResultTable]:

@@ -16,6 +16,7 @@ from dfrd_bench.reporting.tables.layout import ATTACK_TITLES, Column, attack_tit
 MOST_POINTS = 200  # of a curve; longer ones are thinned
 MOST_CLASSES = 20  # up to which a class has a row of its own in a chart
 CLOCK = ("epoch", "seconds")
+FIRST_NAMED = ("Teacher", "Unbeaten", "Flattered ‡")  # kinds of points whose names are drawn before any other's
 Value = str | float | int | bool | None
 
 
@@ -40,24 +41,24 @@ def in_order(attacks: Iterable[str]) -> list[str]:
 def plane(board: Board) -> Table:
     """Average against worst class of every row under the headline attack, with intervals over test images."""
     average, worst = Column(board.headline, "average"), Column(board.headline, board.worst)
-    rows = []
-    points = {place: (row.cells[average].mean, row.cells[worst].mean) for place, row in enumerate(board.rows)}
-    for place, row in enumerate(board.rows):
-        x, y = points[place]
+    rows, named = [], board.named_rows
+    points = [(row.cells[average].mean, row.cells[worst].mean) for _, row in named]
+    students = [point for point, (_, row) in zip(points, named, strict=True) if row.kind == "student"]
+    for (x, y), (name, row) in zip(points, named, strict=True):
         if x is None or y is None:
             continue
-        ahead = row.kind == "student" and not any(
-            board.rows[other].kind == "student" and _beats(points[other], (x, y)) for other in points
-        )
+        ahead = row.kind == "student" and not any(_beats(other, (x, y)) for other in students)
         kind = "Teacher" if row.kind == "teacher" else "Unbeaten" if ahead else "Beaten"
         rows.append(
             (
-                *(row.label, kind, _percent(x), _percent(y)),
+                *(name, kind, _percent(x), _percent(y)),
                 *_interval(row.cells[average].interval, x),
                 *_interval(row.cells[worst].interval, y),
             )
         )
-    return _labelled(("name", "kind", "x", "y", "x1", "x2", "y1", "y2"), rows, lambda row: row[1] != "Beaten")
+    return _labelled(
+        ("name", "kind", "x", "y", "x1", "x2", "y1", "y2"), rows, lambda row: row[1] != "Beaten" or _is_plain(row)
+    )
 
 
 def _beats(one: tuple[float | None, float | None], other: tuple[float, float]) -> bool:
@@ -70,11 +71,11 @@ def hidden(board: Board) -> Table:
     """PGD-20 against AutoAttack of every row that ran both."""
     pgd, strong = Column("pgd20", "average"), Column("autoattack", "average")
     rows = []
-    for row in board.rows:
+    for name, row in board.named_rows:
         x, y = (row.cells[c].mean if c in row.cells else None for c in (pgd, strong))
         if x is not None and y is not None:
             kind = "Teacher" if row.kind == "teacher" else "Flattered ‡" if row.flattered else "Not flattered"
-            rows.append((row.label, kind, _percent(x), _percent(y), _percent(x - y)))
+            rows.append((name, kind, _percent(x), _percent(y), _percent(x - y)))
     return _labelled(
         ("name", "kind", "x", "y", "gap"), rows, lambda row: row[1] == "Flattered ‡", corners=((0, 0), (100, 100))
     )
@@ -84,13 +85,13 @@ def cost(board: Board) -> Table:
     """Minutes of training against average accuracy under the headline attack, of every student that knows them."""
     column = Column(board.headline, "average")
     rows = []
-    for _, row in board.students:
+    for name, row in board.named_rows:
+        if row.kind != "student":
+            continue
         took, value = minutes(row), row.cells[column].mean
         if took and took > 0 and value is not None:
             devices = " and ".join(dict.fromkeys(record.environment.device for record in row.records))
-            rows.append(
-                (row.label, devices, float(f"{took:.3g}"), _percent(value))
-            )  # never 0, as the axis is logarithmic
+            rows.append((name, devices, float(f"{took:.3g}"), _percent(value)))  # never 0, as the axis is logarithmic
     return _labelled(
         ("name", "device", "x", "y"), rows, lambda _: True, log_x=True, corners=[(float(row[2]), 0.0) for row in rows]
     )
@@ -104,25 +105,31 @@ def _labelled(
     log_x: bool = False,
     corners: Sequence[tuple[float, float]] = (),
 ) -> Table:
-    """Points, and for each the name that is drawn beside it and on which side."""
+    """Points, and for each the name that is drawn beside it and on which side; plain rows choose before variants."""
+    rows = sorted(rows, key=lambda row: row[1] not in FIRST_NAMED and not _is_plain(row))
     points = [(float(row[2]), float(row[3]), str(row[0])) for row in rows]
     names = placed(points, wanted=[wanted(row) for row in rows], log_x=log_x, corners=corners)
     return Table((*columns, "label", "side"), tuple((*row, *name) for row, name in zip(rows, names, strict=True)))
 
 
+def _is_plain(row: Sequence[Any]) -> bool:
+    """Whether its name says nothing of a variant."""
+    return "(" not in str(row[0])
+
+
 def classes(board: Board) -> Table:
     """Accuracy per class of every row under every attack, mean over seeds; none with more than `MOST_CLASSES` classes."""
     rows: list[tuple[Value, ...]] = []
-    for row in board.rows:
+    for name, row in board.named_rows:
         for attack in board.table.attacks:
             results = [r.evaluation.attacks[attack].per_class for r in row.records if attack in r.evaluation.attacks]
-            names = row.records[0].dataset.info.class_names
-            if not results or len(names) > MOST_CLASSES:
+            labels = row.records[0].dataset.info.class_names
+            if not results or len(labels) > MOST_CLASSES:
                 continue
-            for k, name in enumerate(names):
+            for k, label in enumerate(labels):
                 values = [value for result in results if (value := result[k]) is not None]
                 if values:
-                    rows.append((row.label, name, attack_title(attack), _percent(sum(values) / len(values))))
+                    rows.append((name, label, attack_title(attack), _percent(sum(values) / len(values))))
     return Table(("row", "class", "attack", "value"), tuple(rows))
 
 

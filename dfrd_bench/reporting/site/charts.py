@@ -85,8 +85,8 @@ def _hidden(alt: Any) -> Any:
     colour, shape = _kinds(
         alt, ["Teacher", "Flattered ‡", "Not flattered"], [SECOND, THIRD, FIRST], ["diamond", "triangle-up", "circle"]
     )
-    x = alt.X("x:Q", title="PGD-20 (%)", scale=alt.Scale(domain=[0, 100]))
-    y = alt.Y("y:Q", title="AutoAttack (%)", scale=alt.Scale(domain=[0, 100]))
+    x = alt.X("x:Q", title="PGD-20 (%)", scale=alt.Scale(domain=[0, 100]), axis=alt.Axis(tickCount=5))
+    y = alt.Y("y:Q", title="AutoAttack (%)", scale=alt.Scale(domain=[0, 100]), axis=alt.Axis(tickCount=5))
     tip = [
         alt.Tooltip("name:N", title="Row"),
         alt.Tooltip("x:Q", title="PGD-20"),

@@ -36,6 +36,7 @@ def compare_page(
             untested += [why] if why else []
         step("pairs of runs", number, len(boards))
     columns = _columns(runs)
+    begin = _begin(boards, by_record, places)
     return Page(
         "compare",
         "Compare two runs",
@@ -50,9 +51,20 @@ def compare_page(
                 ],
                 "runs": [_numbers(run, columns) for run in runs],
                 "pairs": pairs,
+                "begin": begin,
             },
         },
     )
+
+
+def _begin(boards: Sequence[Board], by_record: Mapping[int, SiteRun], places: Mapping[str, int]) -> list[int]:
+    """The two runs that are shown first: of the first leaderboard's best row, and of the best of another method; or none."""
+    for board in boards[:1]:
+        rows = [row for _, row in board.best_first if row.records]
+        for other in rows[1:]:
+            if other.method != rows[0].method:
+                return [places[by_record[id(row.records[0])].page] for row in (rows[0], other)]
+    return []
 
 
 def _groups(runs: Sequence[SiteRun], places: Mapping[str, int]) -> list[tuple[str, list[tuple[int, str]]]]:

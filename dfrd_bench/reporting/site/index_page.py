@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from dfrd_bench.reporting.site.boards import Board
 from dfrd_bench.reporting.site.collecting import SiteRun
+from dfrd_bench.reporting.site.names import spelled
 from dfrd_bench.reporting.site.pages import Page
 from dfrd_bench.reporting.site.rows import run_view, short_headings
 from dfrd_bench.reporting.tables.comparability import SUPERSEDED
-from dfrd_bench.reporting.tables.layout import Column, attack_title
+from dfrd_bench.reporting.tables.layout import Column
 
-SHOWN = 6
+SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -82,22 +83,20 @@ def methods_page(pages: Sequence[Page]) -> Page:
 
 def _card(board: Board) -> Card:
     average, worst = Column(board.headline, "average"), Column(board.headline, board.worst)
-    teachers = [row for row in board.rows if row.kind == "teacher"]
-    ordered = [*teachers, *(row for _, row in board.best_first)]
-    bars = [
-        Bar(row.label, 100 * x, 100 * y, row.kind == "teacher")
-        for row in ordered
-        if (x := row.cells[average].mean) is not None and (y := row.cells[worst].mean) is not None
-    ]
-    shown = bars[: SHOWN + len(teachers)]
+    bars: dict[tuple[str, str], Bar] = {}  # of each method the first, which is its best
+    for name, row in board.named_rows:
+        x, y = row.cells[average].mean, row.cells[worst].mean
+        if x is not None and y is not None:
+            bars.setdefault((row.kind, row.method), Bar(name, 100 * x, 100 * y, row.kind == "teacher"))
+    shown = list(bars.values())[: SHOWN + sum(bar.teacher for bar in bars.values())]
     students = [row for _, row in board.students]
     return Card(
         board,
         tuple(shown),
-        len(bars) - len(shown),
+        len(students) - sum(not bar.teacher for bar in shown),
         len({row.method for row in students}),
         sum(len(row.records) for row in students),
-        attack_title(board.headline),
+        spelled(board.headline),
     )
 
 

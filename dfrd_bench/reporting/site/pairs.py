@@ -18,12 +18,13 @@ from dfrd_bench.reporting.site.boards import Board
 from dfrd_bench.reporting.site.collecting import SiteRun
 from dfrd_bench.reporting.tables.layout import Column
 
-MOST_PAIRS = 500  # of 32 runs
+MOST_PAIRS = 800  # of 40 runs
 RESAMPLES = 10_000  # as many as `dfrd-bench compare` draws
 ABOUT = (
-    f"Tested beforehand are every two runs of a leaderboard that has at most {MOST_PAIRS} such pairs: paired bootstrap over "
-    f"the same test images, {RESAMPLES:,} resamples, p after Holm over all the numbers of the two. Of any other two runs the "
-    "numbers and their differences are shown, untested; the command tests them, if they were tested on the same images."
+    f"Tested beforehand are every two runs of a leaderboard that has at most {MOST_PAIRS} such pairs, and of a larger one every "
+    f"two rows by their first runs: paired bootstrap over the same test images, {RESAMPLES:,} resamples, p after Holm over all "
+    "the numbers of the two. Of any other two runs the numbers and their differences are shown, untested; the command tests "
+    "them, if they were tested on the same images."
 )
 
 
@@ -39,7 +40,7 @@ class Tested:
 def tested_pairs(
     board: Board, runs: Mapping[int, SiteRun], evidence: Evidence
 ) -> tuple[dict[tuple[str, str], list[Tested]], str]:
-    """Every two current runs of a board, compared.
+    """Every two current runs of a board, compared; of one with too many pairs the first run of each row.
 
     Args:
         board: whose rows' records are compared; the teacher's too.
@@ -47,18 +48,22 @@ def tested_pairs(
         evidence: which images each got right.
 
     Returns:
-        What was tested, by the pages of the two, and why nothing was; "" where it was.
+        What was tested, by the pages of the two, and what was not and why; "" where all was.
     """
-    members = [runs[id(record)] for row in board.rows for record in row.records]
+    members, left = [runs[id(record)] for row in board.rows for record in row.records], ""
     if comb(len(members), 2) > MOST_PAIRS:
-        return {}, f"{board.title} has {comb(len(members), 2):,} pairs of runs, more than {MOST_PAIRS}"
+        left = f"{board.title}, {board.key[3]}, has {comb(len(members), 2):,} pairs of runs, more than {MOST_PAIRS}"
+        members = [runs[id(row.records[0])] for row in board.rows if row.records]
+        if comb(len(members), 2) > MOST_PAIRS:
+            return {}, left
+        left += "; of these all but those of each row's first run"
     try:
         known = [evidence((run.where, run.record)) for run in members]
     except DfrdBenchError:
         return {}, f"not every run of {board.title} has kept its predictions"
     if not all(one.same_images(known[0]) for one in known):
         return {}, f"the runs of {board.title} were not tested on the same images"
-    return _compared(members, known, board.table.columns), ""
+    return _compared(members, known, board.table.columns), left
 
 
 def _compared(

@@ -13,6 +13,7 @@ from dfrd_bench.reporting.tables.comparability import SUPERSEDED
 from dfrd_bench.reporting.tables.contested import said_of
 from dfrd_bench.reporting.tables.flattered import why_flattered
 from dfrd_bench.reporting.tables.layout import CONTESTED, OTHER_CODE, TIED, Cell, Column, Row, attack_title
+from dfrd_bench.reporting.tables.naming import with_short_numbers
 
 LAST = -1e9  # where a sorted column puts what has no number
 SHORT = ("clean_average", "pgd20_average", "autoattack_average", "autoattack_worst_class")
@@ -82,7 +83,7 @@ def row_view(
     count = None if board is None else board.ranks.get(place)
     own = [runs[id(record)] for record in row.records]
     return RowView(
-        label=row.label,
+        label=with_short_numbers(row.label),
         kind=row.kind,
         method=row.method if row.kind == "student" else "",
         badges=badges(row.records, row.flattered, row.best_known),

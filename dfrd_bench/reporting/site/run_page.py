@@ -19,6 +19,7 @@ from dfrd_bench.reporting.site import chart_data, sweep_data
 from dfrd_bench.reporting.site.boards import STRONGEST
 from dfrd_bench.reporting.site.collecting import SiteRun, sweep_command
 from dfrd_bench.reporting.site.flips import flips
+from dfrd_bench.reporting.site.names import spelled
 from dfrd_bench.reporting.site.pages import Chart, Page
 from dfrd_bench.reporting.site.pictures import strips
 from dfrd_bench.reporting.tables.comparability import level
@@ -132,7 +133,7 @@ def _tiles(record: Record) -> list[tuple[str, str, str]]:
     attacks = record.evaluation.attacks
     tiles = [("Clean, average", f"{100 * attacks['clean'].average:.1f}", "%")] if "clean" in attacks else []
     if (name := strongest(record)) not in ("", "clean"):
-        result, title = attacks[name], attack_title(name)
+        result, title = attacks[name], spelled(name)
         tiles += [
             (f"{title}, average", f"{100 * result.average:.1f}", "%"),
             (f"{title}, worst class", f"{100 * result.worst_class:.1f}", "%"),

@@ -19,7 +19,7 @@ def epsilon(alt: Any) -> Any:
     ]
     dashes = [SOLID] * len(SERIES) + [DASHED] * len(SERIES)
     drawn = _lines(alt, rows(alt), "average", dashes, tip)
-    return drawn.properties(width="container", height=CHARTS_HEIGHT, autosize=FIT, usermeta={"entry": 330})
+    return drawn.properties(width="container", height=CHARTS_HEIGHT, autosize=FIT, usermeta={"entry": 400})
 
 
 def run_epsilon(alt: Any) -> Any:

@@ -13,17 +13,17 @@ from dfrd_bench.reporting.tables.comparability import level
 from dfrd_bench.reporting.tables.layout import Row, attack_title
 
 Sweeps = dict[str, list[SweepRecord]]
-"""Of each row by its label, under one attack."""
+"""Of each row by its name, under one attack."""
 
 
-def of_rows(rows: Sequence[Row], runs: Mapping[int, SiteRun]) -> tuple[str, Sweeps]:
+def of_rows(rows: Sequence[tuple[str, Row]], runs: Mapping[int, SiteRun]) -> tuple[str, Sweeps]:
     """The attack under which most rows were swept, and these rows' sweeps; "" and nothing where none was.
 
     Args:
-        rows: of a leaderboard.
+        rows: of a leaderboard, with their names.
         runs: the site's run of each record, by the record's `id`.
     """
-    every = {row.label: [one for record in row.records for one in runs[id(record)].swept.sweeps] for row in rows}
+    every = {name: [one for record in row.records for one in runs[id(record)].swept.sweeps] for name, row in rows}
     counts = Counter(attack for sweeps in every.values() for attack in {one.attack for one in sweeps})
     if not counts:
         return "", {}

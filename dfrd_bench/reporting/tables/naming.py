@@ -1,10 +1,18 @@
-"""What rows are called in the lines below a table, where it may have several students."""
+"""What rows are called where a table has several students, and where there is little room."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from dfrd_bench.reporting.tables.layout import Group, Row
+
+LONG_NUMBER = re.compile(r"\d+\.\d{5,}")
+
+
+def with_short_numbers(label: str) -> str:
+    """A row's label with four digits of its long numbers, e.g. 0.8333 of 0.8333333333333334."""
+    return LONG_NUMBER.sub(lambda found: f"{float(found[0]):.4g}", label)
 
 
 def named_rows(groups: Sequence[Group]) -> Iterator[tuple[str, Row]]:

@@ -27,8 +27,8 @@
     return heads.find((head) => Number(head.dataset.dtColumn) === place)?.dataset.name;
   };
   const enhanceTable = (table) => {
-    const many = table.tBodies[0].rows.length > 25;
     const kind = table.dataset.table;
+    const many = table.tBodies[0].rows.length > (kind === "board" ? 60 : 25); // a leaderboard is seen whole, if it can be
     const unsorted = [...table.tHead.querySelectorAll("th")].filter((head) => "unsorted" in head.dataset);
     for (const head of unsorted) head.classList.add("dt-orderable-none");
     const hidden = [...table.tHead.querySelectorAll("th")].filter((head) => "hidden" in head.dataset);
@@ -74,6 +74,15 @@
     kind.datasets = { ...kind.datasets, rows };
     // What depends on how much there is, and on the window: heights, least widths (wider than a phone, the box scrolls), columns.
     const { step, by, across, cell, beside, entry, panel } = kind.usermeta ?? {};
+    // A legend names only what is there.
+    const present = new Set(rows.map((row) => row.kind));
+    for (const { encoding } of kind.layer ?? []) {
+      for (const { field, scale } of [encoding.color ?? {}, encoding.shape ?? {}]) {
+        if (field !== "kind") continue;
+        const kept = scale.domain.map((name) => present.has(name));
+        for (const part of ["domain", "range"]) scale[part] = scale[part].filter((_, k) => kept[k]);
+      }
+    }
     const count = (name) => new Set(rows.map((row) => row[name])).size;
     if (step) kind.height = step * count(by);
     if (across) holder.style.minWidth = `${beside + cell * count(across)}px`;
@@ -116,10 +125,11 @@
     const byPage = (name) => data.runs.findIndex((run) => run.page === name);
     const [a, b] = ["a", "b"].map((name) => byPage(address().get(name)));
     const order = [...first.options].map((option) => option.value);
-    first.value = a >= 0 ? a : order[0];
+    const [best, next] = a < 0 && b < 0 ? data.begin : [];
+    first.value = a >= 0 ? a : best ?? order[0];
     const partner = data.pairs.find(([p, q]) => p === Number(first.value) || q === Number(first.value));
     const other = partner && String(partner[0] === Number(first.value) ? partner[1] : partner[0]);
-    second.value = b >= 0 ? b : other ?? order.find((value) => value !== first.value) ?? order[0];
+    second.value = b >= 0 ? b : next ?? other ?? order.find((value) => value !== first.value) ?? order[0];
     const digits = (metric) => (metric === "nsd" ? [1, 3] : [100, 2]);
     const shown = (value, metric, sign = "") => {
       if (value === null || value === undefined) return "–";
@@ -163,7 +173,7 @@
         : sameImages ? "These two were not tested beforehand; this command tests them:"
         : "These two were tested on different images: their difference is no fair comparison.";
       const target = main.querySelector("[data-compare]");
-      target.replaceChildren(element("p", said), ...(one !== other && sameImages ? [element("pre", `dfrd-bench compare '${x.where}' '${y.where}'`, { tabindex: "0" })] : []), box);
+      target.replaceChildren(element("p", said), ...(one !== other && sameImages ? [element("pre", `dfrd-bench compare '${x.where}' '${y.where}'`, { class: "command", tabindex: "0" })] : []), box);
       const next = `${place}?a=${encodeURIComponent(x.page)}&b=${encodeURIComponent(y.page)}`;
       history.replaceState(null, "", next);
     };
