@@ -13,6 +13,7 @@ from dfrd_bench.records.sweeps import ABOUT, is_sweep
 from dfrd_bench.registry import METHODS
 from dfrd_bench.reporting.codes import said_of_code
 from dfrd_bench.reporting.hyperparameters import shown
+from dfrd_bench.reporting.one_class import taken_for_one_class
 from dfrd_bench.reporting.tables.comparability import SUPERSEDED, threat_text
 from dfrd_bench.reporting.tables.layout import display_name
 
@@ -72,6 +73,10 @@ def account_of(folder: Path, record: Record, contradicted: tuple[str, ...] = ())
     warnings = [f"This record contradicts its evidence: {text}" for text in contradicted]
     if spec.kind == "student" and spec.provider in SUPERSEDED:
         warnings.append(f"Superseded: {SUPERSEDED[spec.provider]}")
+    if (one := taken_for_one_class(record)) is not None:
+        warnings.append(
+            f"Takes nearly every clean image for the class {one}: what it keeps under attack is that class's share."
+        )
     return Account(
         title=f"{called} on {spec.dataset}, seed {spec.seed}",
         what=tuple(_what(record)),

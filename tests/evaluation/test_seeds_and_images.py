@@ -119,3 +119,19 @@ def test_rows_of_one_seed_that_are_far_apart_outlast_the_correction_of_many_comp
     assert binomtest(int((right & ~wrong).sum()), int((right ^ wrong).sum())).pvalue * 1_000_000 < 0.05
     assert close.p == found.difference("A", "C", "average").p  # above what the resamples can tell
     assert close.p > 2 / 201
+
+
+@pytest.mark.parametrize("bootstrap", [PairedBootstrap, SeedsAndImages])
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_rows_that_differ_by_rounding_only_are_the_same(bootstrap: type[PairedBootstrap[str]], seeds: int) -> None:
+    """Each is right on images of one class alone, more or fewer, so that each has an NSD of 3, √9, but for rounding."""
+    labels = np.repeat(np.arange(10), [87, 92, 91, 90, 88, 91, 91, 88, 90, 92])
+    rows = {
+        str(count): np.repeat((np.arange(900) < count)[:, None], seeds, axis=1) for count in (40, 50, 60, 70, 80, 87)
+    }
+    found = bootstrap(rows, labels, resamples=200)
+    assert len({found.value(key, "nsd") for key in rows}) > 1, "else there is nothing that rounding could do here"
+    between = found.between if isinstance(found, SeedsAndImages) else found.difference
+    for other in list(rows)[1:]:
+        difference = between("40", other, "nsd")
+        assert (difference.value, difference.p) == (0, 1)

@@ -50,6 +50,14 @@ def test_without_autoattack_the_strongest_that_was_run_stands_there() -> None:
         render_brief(build_tables([("a", make_record(made(clean=(0.9, 0.8, 0.1))))]), "terminal")
 
 
+def test_a_table_under_no_attack_is_left_out_beside_others_and_said() -> None:
+    clean = make_record(made(clean=(0.9, 0.8, 0.1)), kind="teacher", teacher="other")
+    attacked = make_record(made(clean=(0.9, 0.8, 0.1), pgd20=(0.5, 0.2, 0.3)))
+    text = render_brief(build_tables([("a", attacked), ("b", clean)], teachers=True), "markdown")
+    assert [row[0] for row in rows(text)][2:] == ["FERD"]
+    assert text.endswith("Left out, as under no attack: digits, other.\n")
+
+
 def test_it_is_refused_with_columns_of_other_choices_and_in_other_formats(tmp_path: Path) -> None:
     write_record(tmp_path, make_record(made(clean=(0.9, 0.8, 0.1), pgd20=(0.5, 0.2, 0.3))))
     assert "| FERD" in tiny.command("table", tmp_path, "--brief", "--format", "markdown").out

@@ -205,3 +205,18 @@ def test_a_record_that_cannot_be_read_is_named_and_left_out(results: Path, caplo
     (folder / "record.json").write_text("{")
     assert matrix(results).rows == ("Fast", "FERD", "ZSKT")
     assert [str(folder) in text and text.startswith("Left out: ") for text in caplog.messages] == [True]
+
+
+def test_a_method_is_meant_where_a_folder_without_runs_is_called_like_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = make_record({"clean": (0.9, 0.8, 0.1)})
+    monkeypatch.chdir(tmp_path)
+    folder = write_record(Path("results"), record)
+    Path("ferd").mkdir()
+    assert members_of(["ferd"], Path("results")) == [folder]
+    other = write_record(Path("ferd"), record)
+    assert members_of(["ferd"], Path("results")) == [other]
+    Path("nothing").mkdir()
+    with pytest.raises(DfrdBenchError, match=r"^There is no run of nothing\.$"):
+        members_of(["nothing"], Path("results"))

@@ -90,6 +90,14 @@ def test_todays_code_and_records_that_name_none_are_not_marked(tmp_path: Path) -
     assert "whose seeds are never averaged; not named: their records" in " ".join(out.split())
 
 
+def test_rows_whose_records_all_name_their_code_are_not_said_to_be_old(tmp_path: Path) -> None:
+    measured(tmp_path, {"pgd20": right_on(60)}, code=METHODS.code("ferd"))
+    measured(tmp_path, {"pgd20": right_on(90)}, seed=1, code=OLD)
+    out = " ".join(table(tmp_path).split())
+    assert "code=…: rows made by different code of the method, whose seeds are never averaged." in out
+    assert "not named" not in out
+
+
 def test_the_index_says_by_which_code_each_run_was_made(results: Path) -> None:
     measured(results, {"pgd20": right_on(60)}, method="dfhl")
     rows = csv.DictReader(io.StringIO(tiny.command("table", results, "--format", "index").out))

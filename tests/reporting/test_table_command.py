@@ -103,7 +103,20 @@ def test_teachers_alone_need_the_option(tmp_path: Path) -> None:
 def test_how_to_record_a_teacher_is_said_in_full(tmp_path: Path) -> None:
     write_record(tmp_path, make_record({"pgd20": (0.4, 0.2, 0.3)}, teacher="checkpoint:t.safetensors"))
     shown = " ".join(invoke(tmp_path, "--teacher").stdout.split())
-    assert "`dfrd-bench evaluate --teacher checkpoint:PATH --teacher-arch wrn-10-2 --dataset digits`" in shown
+    assert (
+        "`dfrd-bench evaluate --teacher checkpoint:PATH --teacher-arch wrn-10-2 --dataset digits --attacks pgd20"
+        in shown
+    )
+
+
+@pytest.mark.parametrize(("name", "quote"), [("mine", ""), ("my own", "'")])
+def test_the_command_that_records_a_teacher_leaves_it_where_the_table_looks(
+    name: str, quote: str, tmp_path: Path
+) -> None:
+    write_record(tmp_path / name, make_record({"clean": (0.9, 0.8, 0.1), "pgd20": (0.4, 0.2, 0.3)}))
+    shown = " ".join(invoke(tmp_path / name, "--teacher").stdout.split())
+    where = f"--attacks clean,pgd20 --results {quote}{tmp_path / name}{quote}`"
+    assert f"`dfrd-bench evaluate --teacher wrn-teacher --dataset digits {where}" in shown
 
 
 def test_a_shipped_teacher_stands_in_for_a_missing_record(

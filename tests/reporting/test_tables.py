@@ -304,6 +304,32 @@ def test_warnings_inside_records_are_pointed_at() -> None:
     )
 
 
+def taking(record: Record, columns: list[float], sizes: list[int]) -> Record:
+    """The record, with a share `columns` of the clean images of every class taken for each class; classes of these sizes."""
+    confusion = [[round(share * size) for share in columns] for size in sizes]
+    clean = record.evaluation.attacks["clean"].model_copy(update={"confusion": confusion})
+    evaluation = record.evaluation.model_copy(update={"attacks": {"clean": clean}})
+    return record.model_copy(update={"evaluation": evaluation})
+
+
+def test_a_row_that_takes_nearly_all_images_for_one_class_is_named() -> None:
+    said = "take nearly every clean image for one class; what such a network keeps under attack is that class's share"
+    even = [100] * 10
+    for columns, sizes, named in (
+        ([0.0] * 8 + [0.95, 0.05], even, True),
+        ([0.0] * 8 + [0.85, 0.15], even, False),
+        ([0.0] * 8 + [0.95, 0.05], [10] * 8 + [900, 10], False),  # nearly all images are of that class
+    ):
+        records = [
+            taking(make_record({"clean": (0.1, 0.0, 3.0)}, method=method), columns, sizes) for method in ("ferd", "cmi")
+        ]
+        warnings = " ".join(only(*records).warnings)
+        assert (
+            said in warnings,
+            "FERD on wrn-10-1, CMI on wrn-10-1" in warnings or "CMI on wrn-10-1, FERD" in warnings,
+        ) == (named, named)
+
+
 def test_the_legend_says_on_what_against_what_and_from_whom() -> None:
     text = " ".join(only(make_record(pgd(0.5))).legend)
     said: Iterable[str] = ("10 classes, 900 test images", "ε = 0.2, step 0.05", "Teacher wrn-teacher, sha256 aaaaaaaa.")

@@ -31,14 +31,16 @@ def members_of(names: Sequence[str], results: Path) -> list[Path]:
         path = Path(name)
         if (path / RECORD_FILE).exists():
             part = [path]
-        elif path.is_dir():
-            part = [folder for folder, _ in _readable(path)]
-        elif name in METHODS.names():
+        elif path.is_dir() and (below := [folder for folder, _ in _readable(path)]):
+            part = below
+        elif name in METHODS.names():  # also where a folder without runs is called so, as a plugin's is
             part = [
                 folder
                 for folder, record in _readable(results)
                 if record.spec.kind == "student" and record.spec.method == name
             ]
+        elif path.is_dir():
+            part = []
         else:
             hint = meant(name, METHODS.names(), listing="dfrd-bench list methods")
             raise DfrdBenchError(f"{name} is neither a run, nor a folder with runs, nor a method. {hint}")

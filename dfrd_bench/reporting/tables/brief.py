@@ -10,7 +10,7 @@ from dfrd_bench.reporting.escaping import escape_markdown, printable
 from dfrd_bench.reporting.tables.comparability import OWN_WARNINGS, level
 from dfrd_bench.reporting.tables.contested import about_contested
 from dfrd_bench.reporting.tables.layout import FLATTERED, NOT_RUN, UNDEFINED, Column, ResultTable, Row, attack_title
-from dfrd_bench.reporting.tables.other_code import APART, about_other_code
+from dfrd_bench.reporting.tables.other_code import about_apart, about_other_code
 
 STRENGTH = ("autoattack", "pgd20x5", "pgd20", "cw", "fgsm")
 """Attacks, the one whose verdict is to be believed first."""
@@ -33,7 +33,14 @@ def render_brief(tables: Sequence[ResultTable], style: str) -> str:
     """
     if style not in STYLES:
         raise DfrdBenchError(f"A brief table is for --format {' or '.join(STYLES)}, not {style}.")
-    return "\n".join(_rendered(table, style == "markdown") for table in tables)
+    attacked = [table for table in tables if set(STRENGTH) & set(table.attacks)] or tables
+    parts = [_rendered(table, style == "markdown") for table in attacked]
+    parts += [
+        f"Left out, as under no attack: {table.dataset}, {table.teacher}.\n"
+        for table in tables
+        if table not in attacked
+    ]
+    return "\n".join(parts)
 
 
 def strongest(attacks: Sequence[str]) -> str:
@@ -118,8 +125,7 @@ def _legend(table: ResultTable, attack: str) -> Iterator[str]:
     )
     if any(row.flattered for row in table.rows):
         yield f"{FLATTERED} Attacks that follow gradients flatter these rows; AutoAttack also asks without."
-    yield from [APART] if any("code=" in row.settings for row in table.rows) else []
-    yield from filter(None, (about_contested(table), about_other_code(table.groups)))
+    yield from filter(None, (about_apart(table.rows), about_contested(table), about_other_code(table.groups)))
 
 
 def _label(row: Row, student: str, markdown: bool) -> str:

@@ -6,8 +6,10 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 from statistics import fmean, stdev
 
+from dfrd_bench.attacks import STANDARD_ATTACKS
 from dfrd_bench.errors import DfrdBenchError, unknown_name
 from dfrd_bench.records.schema import NO_TEACHER, Record
 from dfrd_bench.reporting.codes import beside_todays
@@ -17,6 +19,7 @@ from dfrd_bench.reporting.tables.comparability import (
     dataset_options,
     distinguish,
     legend,
+    results_option,
     settings_of,
     teacher_options,
     trained_here,
@@ -128,7 +131,9 @@ def _table(
         groups.append(Group(student, marked(shown, columns, tests)))
     taught = next((record for _, record in runs if record.spec.teacher.name == teacher != NO_TEACHER.name), None)
     if teachers and not teacher_runs and taught:
-        command = f"`dfrd-bench evaluate {teacher_options(taught)} {dataset_options(taught)}`"
+        asked = "" if order == list(STANDARD_ATTACKS) else f" --attacks {','.join(order)}"
+        into = results_option(next(Path(where) for where, record in runs if record is taught), taught)
+        command = f"`dfrd-bench evaluate {teacher_options(taught)} {dataset_options(taught)}{asked}{into}`"
         notes.append(f"No record of teacher {teacher}: {command} makes it{trained_here(taught)}.")
     if stages and not after:
         notes.append(NONE_RECORDED)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from dfrd_bench.datasets.base import IMAGE_FOLDER, own_images
 from dfrd_bench.problem import ThreatModel
 from dfrd_bench.records.schema import NO_TEACHER, ExperimentSpec, Record
 from dfrd_bench.reporting.codes import short
+from dfrd_bench.reporting.one_class import taken_for_one_class
 from dfrd_bench.reporting.tables.flattered import about_flattered
 from dfrd_bench.reporting.tables.layout import NOT_RUN, UNDEFINED, ResultTable, attack_title
-from dfrd_bench.reporting.tables.other_code import APART, about_other_code
+from dfrd_bench.reporting.tables.other_code import about_apart, about_other_code
 from dfrd_bench.reporting.tables.tracks import ABOUT
 
 Member = tuple[str, list[Record]]
@@ -40,6 +43,11 @@ SUPERSEDED = {
 }
 """Why runs of an older provider are no longer what their method gives."""
 OWN_WARNINGS = "Runs of these rows carry warnings of their own"
+COLLAPSED = (
+    "These rows have runs that take nearly every clean image for one class; what such a network keeps under attack is that "
+    "class's share of the images, and no robustness"
+)
+DEFAULT_RESULTS = Path("results")
 SHOWN_SETTINGS = 2
 LONGEST_SETTING = 24
 
@@ -75,8 +83,7 @@ def legend(table: ResultTable, records: Sequence[Record]) -> tuple[str, ...]:
     ]
     about += filter(None, [ABOUT[table.track]])
     about.extend(dict.fromkeys(text for record in records for text in _about_images(record)))
-    if any("code=" in row.settings for row in table.rows):
-        about.append(APART)
+    about += filter(None, [about_apart(table.rows)])
     texts = {row.cells[column].text for row in table.rows for column in table.columns}
     uncertain = " ".join({row.uncertainty(column) for row in table.rows for column in table.columns})
     if "±" in uncertain:
@@ -124,6 +131,13 @@ def teacher_options(record: Record) -> str:
     return f"--teacher checkpoint:PATH --teacher-arch {teacher.architecture}"
 
 
+def results_option(folder: Path, record: Record) -> str:
+    """How a command is told to leave a record where those are among which this one lies; "" where that is where it would."""
+    below = record.spec.folder(Path())
+    root = Path(*folder.parts[: -len(below.parts)])
+    return "" if root == DEFAULT_RESULTS or root / below != folder else f" --results {shlex.quote(str(root))}"
+
+
 def trained_here(record: Record) -> str:
     """What else a user can do who trained a record's teacher: name the folder of its record, which lies beside the weights."""
     kind, _, file = record.spec.teacher.name.partition(":")
@@ -160,6 +174,8 @@ def warnings_about(members: Iterable[Member]) -> tuple[str, ...]:
     for provider, why in SUPERSEDED.items():
         if old := dict.fromkeys(label for label, records in members if any(_made_by(r, provider) for r in records)):
             sentences.append(f"Superseded, {why}: {', '.join(old)}.")
+    if collapsed := dict.fromkeys(label for label, records in members if any(map(taken_for_one_class, records))):
+        sentences.append(f"{COLLAPSED}: {', '.join(collapsed)}.")
     flagged = dict.fromkeys(label for label, records in members if any(record.warnings for record in records))
     if flagged:
         sentences.append(f"{OWN_WARNINGS}, which dfrd-bench show RUN prints: {', '.join(flagged)}.")

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dfrd_bench.reporting.tables.layout import OTHER_CODE, Group
+from dfrd_bench.reporting.codes import UNNAMED
+from dfrd_bench.reporting.tables.layout import OTHER_CODE, Group, Row
 from dfrd_bench.reporting.tables.naming import named_rows
 
-APART = (
-    "code=…: rows made by different code of the method, whose seeds are never averaged; not named: their records, older than "
-    "such digests, do not say by which."
-)
+APART = "code=…: rows made by different code of the method, whose seeds are never averaged"
+UNSAID = "; not named: their records, older than such digests, do not say by which"
+
+
+def about_apart(rows: Sequence[Row]) -> str:
+    """The line below a table with rows of one method that other code made; "" where there are none."""
+    if not any("code=" in row.settings for row in rows):
+        return ""
+    return APART + UNSAID * any(f"code={UNNAMED}" in row.settings for row in rows) + "."
 
 
 def about_other_code(groups: Sequence[Group]) -> str:
