@@ -49,7 +49,7 @@ GPUS = (
     Device("RTX 3090", 35.6, 35.6, 71),
     Device("T4", 8.1, 8.1, 8.1),
 )
-TYPICAL = ("H100", "A100", "RTX 3090")
+TYPICAL = ("H100", "A100", "RTX 4090", "RTX 3090")
 """Those that estimates name."""
 
 

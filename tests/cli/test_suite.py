@@ -154,7 +154,11 @@ def test_what_watches_every_run_reaches_it_through_the_file_that_launchers_send(
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("jsonk", "Unknown observer 'jsonk'. Did you mean 'jsonl'?"),
+        (
+            "jsonk",
+            "Unknown observer 'jsonk'. Did you mean 'jsonl'? "
+            "(One of your own has to be installed first: `pip install -e .` in its folder.)",
+        ),
         ("jsonl=x", "--observer jsonl=x: in a suite each run has jsonl in its own folder: leave out =x."),
     ],
 )

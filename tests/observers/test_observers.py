@@ -24,6 +24,11 @@ from dfrd_bench.runs.run import Finished, run
 
 pytestmark = pytest.mark.usefixtures("few_digits")
 
+UNKNOWN = (
+    "Unknown observer 'jsonk'. Did you mean 'jsonl'? (One of your own has to be installed first: `pip install -e .` in its "
+    "folder.)"
+)
+
 RUDE = """
 import random
 from contextlib import contextmanager
@@ -270,7 +275,7 @@ def test_what_is_done_untouched_moves_no_random_state(unmoved_rng: None) -> None
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ("jsonk", "Unknown observer 'jsonk'. Did you mean 'jsonl'?"),
+        ("jsonk", UNKNOWN),
         ("jsonl={file}/x.jsonl", "Cannot write {file}: File exists."),
         ("tensorboard={file}", "Cannot write {file}: File exists."),
     ],
@@ -295,7 +300,7 @@ def test_without_tensorboard_the_line_says_what_to_install(monkeypatch: pytest.M
 
 def test_a_dry_run_knows_the_names_of_observers() -> None:
     done = tiny.command("run", "--method", "zskt", "--dry-run", "--observer", "jsonk")
-    assert (done.code, done.err) == (2, "Error: Unknown observer 'jsonk'. Did you mean 'jsonl'?\n")
+    assert (done.code, done.err) == (2, f"Error: {UNKNOWN}\n")
 
 
 def test_the_observer_of_the_tutorial_writes_what_it_says(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from dfrd_bench import DfrdBenchError
 from dfrd_bench.cli.table import FORMATS, table
 from dfrd_bench.reporting import found
 from dfrd_bench.reporting.tables import rendering
+from dfrd_bench.reporting.tables.build import build_tables
 
 
 def invoke(*arguments: object) -> Result:
@@ -113,10 +114,10 @@ def test_how_to_record_a_teacher_is_said_in_full(tmp_path: Path) -> None:
 def test_the_command_that_records_a_teacher_leaves_it_where_the_table_looks(
     name: str, quote: str, tmp_path: Path
 ) -> None:
-    write_record(tmp_path / name, make_record({"clean": (0.9, 0.8, 0.1), "pgd20": (0.4, 0.2, 0.3)}))
-    shown = " ".join(invoke(tmp_path / name, "--teacher").stdout.split())
+    record = make_record({"clean": (0.9, 0.8, 0.1), "pgd20": (0.4, 0.2, 0.3)})
+    (table,) = build_tables([(write_record(tmp_path / name, record), record)], teachers=True)
     where = f"--attacks clean,pgd20 --results {quote}{tmp_path / name}{quote}`"
-    assert f"`dfrd-bench evaluate --teacher wrn-teacher --dataset digits {where}" in shown
+    assert f"`dfrd-bench evaluate --teacher wrn-teacher --dataset digits {where}" in " ".join(table.notes)
 
 
 def test_a_shipped_teacher_stands_in_for_a_missing_record(

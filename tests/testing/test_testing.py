@@ -523,6 +523,7 @@ def test_the_command_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = tiny.command("check", "noise")
     assert (kept.code, kept.err) == (0, "")
     assert "noise keeps the contract" in kept.out
+    monkeypatch.setattr(METHODS, "names", lambda: ["mine"])
     monkeypatch.setattr(METHODS, "get", lambda _name: SamplesBeyondOne)
     broken = tiny.command("check", "mine")
     assert (broken.code, broken.out) == (1, "")
@@ -551,6 +552,7 @@ def test_a_wrong_setting_of_the_check_is_the_callers_and_one_line(given: str, me
 
 
 def test_debug_shows_where_the_broken_rule_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(METHODS, "names", lambda: ["mine"])
     monkeypatch.setattr(METHODS, "get", lambda _name: SamplesBeyondOne)
     plain, debugged = (tiny.command("check", "mine", *words).err for words in ((), ("--debug",)))
     assert debugged.endswith(plain)
