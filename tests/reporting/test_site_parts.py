@@ -103,11 +103,20 @@ def test_a_board_with_too_many_pairs_tests_the_first_run_of_each_row_and_says_so
     assert [set(pages) for pages in pairs] == [first]
     assert "6 pairs" in why
     assert "first run" in why
-    monkeypatch.setattr(pairs_of_runs, "MOST_PAIRS", 0)
+
+
+def test_of_a_board_with_too_many_rows_the_best_are_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = {"default": 300, "fae=false": 200, "gamma=1": 100, "utae=false": 400}
+    runs = [measured(tmp_path, {"pgd20": right_on(count)}, variant=variant) for variant, count in wrong.items()]
+    found = site_runs(runs, [tmp_path])
+    by_record, evidence = {id(run.record): run for run in found}, predictions_beside_records()
+    board = build_boards(found, evidence, silent)[0]
+    best = {row.variant: place for place, (_, row) in enumerate(board.named_rows)}
+    monkeypatch.setattr(pairs_of_runs, "MOST_PAIRS", 3)  # of 3 rows
     pairs, why = pairs_of_runs.tested_pairs(board, by_record, evidence)
-    assert pairs == {}
-    assert "6 pairs" in why
-    assert "first run" not in why
+    tested = {run.record.spec.variant for run in found if any(run.page in pages for pages in pairs)}
+    assert (len(pairs), tested) == (3, {variant for variant, place in best.items() if place < 3})
+    assert why.endswith("of these all but those of the first run of the first 3 of 4 rows")
 
 
 def row(label: str, kind: str = "student") -> Row:

@@ -21,10 +21,10 @@ from dfrd_bench.reporting.tables.layout import Column
 MOST_PAIRS = 800  # of 40 runs
 RESAMPLES = 10_000  # as many as `dfrd-bench compare` draws
 ABOUT = (
-    f"Tested beforehand are every two runs of a leaderboard that has at most {MOST_PAIRS} such pairs, and of a larger one every "
-    f"two rows by their first runs: paired bootstrap over the same test images, {RESAMPLES:,} resamples, p after Holm over all "
-    "the numbers of the two. Of any other two runs the numbers and their differences are shown, untested; the command tests "
-    "them, if they were tested on the same images."
+    f"Tested beforehand are every two runs of a leaderboard that has at most {MOST_PAIRS} such pairs, and of a larger one the "
+    "first runs of its first rows, as many as have no more: paired bootstrap over the same test images, "
+    f"{RESAMPLES:,} resamples, p after Holm over all the numbers of the two. Of any other two runs the numbers and their "
+    "differences are shown, untested; the command tests them, if they were tested on the same images."
 )
 
 
@@ -40,7 +40,8 @@ class Tested:
 def tested_pairs(
     board: Board, runs: Mapping[int, SiteRun], evidence: Evidence
 ) -> tuple[dict[tuple[str, str], list[Tested]], str]:
-    """Every two current runs of a board, compared; of one with too many pairs the first run of each row.
+    """Every two current runs of a board, compared; of one with too many pairs the first runs of its best rows, as many
+    as have no more pairs than that.
 
     Args:
         board: whose rows' records are compared; the teacher's too.
@@ -53,10 +54,12 @@ def tested_pairs(
     members, left = [runs[id(record)] for row in board.rows for record in row.records], ""
     if comb(len(members), 2) > MOST_PAIRS:
         left = f"{board.title}, {board.key[3]}, has {comb(len(members), 2):,} pairs of runs, more than {MOST_PAIRS}"
-        members = [runs[id(row.records[0])] for row in board.rows if row.records]
-        if comb(len(members), 2) > MOST_PAIRS:
-            return {}, left
-        left += "; of these all but those of each row's first run"
+        members = [runs[id(row.records[0])] for _, row in board.named_rows if row.records]
+        several = len(members)
+        while comb(len(members), 2) > MOST_PAIRS:
+            members.pop()
+        which = "each row" if len(members) == several else f"the first {len(members)} of {several} rows"
+        left += f"; of these all but those of the first run of {which}"
     try:
         known = [evidence((run.where, run.record)) for run in members]
     except DfrdBenchError:
