@@ -20,6 +20,7 @@ Examples:
   dfrd-bench table results
   dfrd-bench table results --teacher --attacks clean,pgd20,autoattack
   dfrd-bench table results --suite main --teacher --brief
+  dfrd-bench table results --suite fair-ard --inherited --attacks autoattack
   dfrd-bench table results --ci --attacks pgd20,autoattack
   dfrd-bench table results --suite conversion
   dfrd-bench table results --attacks autoattack --cost
@@ -62,6 +63,11 @@ Examples:
     is_flag=True,
     help="Five numbers a method, for a first look: without attack, under the strongest one, worst class, NSD, minutes.",
 )
+@click.option(
+    "--inherited",
+    is_flag=True,
+    help="The share of its teacher's robustness that a student has, class by class (Fair-ARD, table 1).",
+)
 @click.option("--cost", is_flag=True, help="Show below what training cost: passes per student step, time, memory.")
 @click.option(
     "--tracks",
@@ -97,6 +103,7 @@ def table(
     stages: bool,
     ci: bool,
     brief: bool,
+    inherited: bool,
     cost: bool,
     tracks: Literal["apart", "both"],
     teacher: bool,
@@ -137,6 +144,7 @@ def table(
     from dfrd_bench.reporting.tables.choice import narrowed
     from dfrd_bench.reporting.tables.contested import contests_of, with_contests
     from dfrd_bench.reporting.tables.cost import with_cost
+    from dfrd_bench.reporting.tables.inherited import render_inherited
     from dfrd_bench.reporting.tables.rendering import render
     from dfrd_bench.reporting.tables.stages import with_stages
     from dfrd_bench.runs.request import names
@@ -146,9 +154,18 @@ def table(
         raise DfrdBenchError("--published shows the paper's columns: leave --metrics and --columns out.")
     if brief and (metrics or columns or published or ci or cost or stages):
         raise DfrdBenchError("--brief has columns of its own: leave other choices of them out.")
+    if inherited and (metrics or columns or published or ci or cost or stages or brief):
+        raise DfrdBenchError("--inherited has columns of its own: leave other choices of them out.")
+    teacher = teacher or inherited
     if style == INDEX:
         given = [("metrics", metrics), ("columns", columns), ("published", published), ("stages", stages), ("ci", ci)]
-        given += [("cost", cost), ("teacher", teacher), ("brief", brief), ("tracks", tracks == "both")]
+        given += [
+            ("cost", cost),
+            ("teacher", teacher and not inherited),
+            ("brief", brief),
+            ("inherited", inherited),
+            ("tracks", tracks == "both"),
+        ]
         if said := [name for name, value in given if value]:
             raise DfrdBenchError(f"--format index has a row for every run and attack: leave --{said[0]} out.")
     chosen = None if attacks is None else names(attacks)
@@ -185,8 +202,8 @@ def table(
     if style == "csv":  # the one format without room for them
         for warning in (text for result in with_stages(tables) for text in result.warnings):
             click.echo(f"Warning: {warning}", err=True)
-    if brief:
-        _put(render_brief(tables, style), output)
+    if brief or inherited:
+        _put((render_brief if brief else render_inherited)(tables, style), output)
     elif output is None and style == "terminal" and sys.stdout.isatty():
         from dfrd_bench.cli.printing import SafeConsole
         from dfrd_bench.reporting.tables.terminal import renderable

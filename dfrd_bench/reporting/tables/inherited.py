@@ -1,0 +1,101 @@
+"""How much of its teacher's robustness a student inherits, class by class (Yue et al. 2023, Fair-ARD, table 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+
+from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.reporting.escaping import escape_markdown
+from dfrd_bench.reporting.tables.layout import ResultTable, Row, attack_title
+
+STYLES = ("terminal", "markdown")
+MOST_CLASSES = 20  # a column each
+UNDEFINED = "–"
+MEANING = (
+    "Accuracy under {attack} in % of the teacher's, of each class and on average; from means over seeds. Least: of the class "
+    "that inherits least. {dash}: the teacher has none of that class left."
+)
+
+
+def render_inherited(tables: Sequence[ResultTable], style: str) -> str:
+    """A table for every attack of each: in every row the share that a student has of its teacher's accuracy, class by class.
+
+    Args:
+        tables: from `build_tables`, with teachers.
+        style: "markdown", or "terminal" for plain text.
+
+    Raises:
+        DfrdBenchError: another style; no table has its teacher's record under an attack; or more classes than there is room for.
+    """
+    if style not in STYLES:
+        raise DfrdBenchError(f"--inherited is for --format {' or '.join(STYLES)}, not {style}.")
+    parts = [
+        _rendered(table, attack, teacher, style == "markdown")
+        for table in tables
+        if (teacher := next((row for row in table.rows if row.kind == "teacher"), None))
+        for attack in table.attacks
+        if attack != "clean" and attack in teacher.records[0].evaluation.attacks
+    ]
+    if not parts:
+        raise DfrdBenchError(
+            "No teacher here has a record under an attack to inherit from: `dfrd-bench evaluate --teacher NAME` makes one."
+        )
+    return "\n".join(parts)
+
+
+def inherited(row: Row, teacher: Row, attack: str) -> list[float | None] | None:
+    """A student's accuracy under an attack as a share of its teacher's, [K]; None of a class of which the teacher has nothing
+    left, and None for a student that was not attacked so.
+    """
+    had = teacher.records[0].evaluation.attacks[attack].per_class
+    has = [record.evaluation.attacks[attack].per_class for record in row.records if attack in record.evaluation.attacks]
+    if not has:
+        return None
+    means = [fmean(value or 0.0 for value in of_class) for of_class in zip(*has, strict=True)]
+    return [mean / whole if whole else None for mean, whole in zip(means, had, strict=True)]
+
+
+def _rendered(table: ResultTable, attack: str, teacher: Row, markdown: bool) -> str:
+    from tabulate import tabulate
+
+    classes = teacher.records[0].dataset.info.class_names
+    if len(classes) > MOST_CLASSES:
+        raise DfrdBenchError(
+            f"--inherited has a column for each class, and shows at most {MOST_CLASSES}, not {len(classes)}."
+        )
+    titles = ["Method", *map(str, classes), "Least", "Average"]
+    several = len(table.groups) > 1
+    rows = [
+        [f"{row.label} on {group.student}" if several else row.label, *_cells(row, teacher, attack)]
+        for group in table.groups
+        for row in group.rows
+        if row.kind == "student" and inherited(row, teacher, attack)
+    ]
+    if markdown:
+        titles, rows = (
+            [escape_markdown(title) for title in titles],
+            [[escape_markdown(row[0]), *row[1:]] for row in rows],
+        )
+    text = tabulate(
+        rows,
+        titles,
+        tablefmt="pipe" if markdown else "simple",
+        disable_numparse=True,
+        colalign=["left", *["right"] * (len(titles) - 1)],
+    )
+    said = MEANING.format(attack=attack_title(attack), dash=UNDEFINED)
+    title = f"**{escape_markdown(table.title)}**" if markdown else table.title
+    return f"{title}\n\n{text}\n\n{said}\n"
+
+
+def _cells(row: Row, teacher: Row, attack: str) -> Iterator[str]:
+    shares = inherited(row, teacher, attack) or []
+    known = [share for share in shares if share is not None]
+    for share in (*shares, min(known) if known else None):
+        yield UNDEFINED if share is None else f"{100 * share:.0f}"
+    has = fmean(
+        record.evaluation.attacks[attack].average for record in row.records if attack in record.evaluation.attacks
+    )
+    had = teacher.records[0].evaluation.attacks[attack].average
+    yield f"{100 * has / had:.0f}" if had else UNDEFINED
