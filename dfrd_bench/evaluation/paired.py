@@ -107,19 +107,25 @@ class PairedBootstrap(Generic[Key]):
 
     def variance(self, first: Key, second: Key, metric: str) -> float:
         """How much first minus second varies with the images; NaN where no two resamples have both."""
-        draws = self._draws[metric]
-        differences = _exactly(draws[:, self._place[first]] - draws[:, self._place[second]])
+        differences = self._differences(self._draws, first, second, metric)
         defined = differences[~np.isnan(differences)]
         return float(defined.var(ddof=1)) if len(defined) > 1 else float("nan")
 
     def difference(self, first: Key, second: Key, metric: str) -> Difference:
         """First minus second, on the same images in every resample."""
-        a, b = self._place[first], self._place[second]
-        draws = self._draws[metric]
-        value = _defined(_exactly(self._observed[metric][a] - self._observed[metric][b]))
-        differences = _exactly(draws[:, a] - draws[:, b])
+        value = _defined(self._differences(self._observed, first, second, metric))
+        differences = self._differences(self._draws, first, second, metric)
         interval, defined = percentile_interval(differences), differences[~np.isnan(differences)]
         return Difference(value, interval, None if interval is None else _finer(bootstrap_p(defined), value, defined))
+
+    def _differences(self, found: Mapping[str, NDArray[np.float64]], first: Key, second: Key, metric: str) -> Any:
+        """First minus second in each draw, [R], or as observed; what is nothing but rounding as 0.
+
+        Two rows whose resamples all differ by rounding alone are the same row.
+        """
+        rows = found[metric]
+        differences = rows[..., self._place[first]] - rows[..., self._place[second]]
+        return np.where(np.abs(differences) <= ROUNDING, 0.0, differences)
 
 
 def _resampled(
@@ -169,11 +175,6 @@ def _finer(p: float, value: float | None, differences: NDArray[np.float64]) -> f
     if value is None or p > floor * (1 + ROUNDING) or deviation <= ROUNDING or value * differences[0] <= 0:
         return p
     return min(p, max(SMALLEST, math.erfc(abs(value) / deviation / math.sqrt(2))))
-
-
-def _exactly(differences: NDArray[np.float64] | np.float64) -> Any:
-    """Differences, those that are nothing but rounding as 0: two rows whose resamples all differ by it are the same row."""
-    return np.where(np.abs(differences) <= ROUNDING, 0.0, differences)
 
 
 def _defined(value: np.float64) -> float | None:

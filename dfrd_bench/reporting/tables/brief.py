@@ -10,6 +10,7 @@ from dfrd_bench.reporting.escaping import escape_markdown, printable
 from dfrd_bench.reporting.tables.comparability import OWN_WARNINGS, level
 from dfrd_bench.reporting.tables.contested import about_contested
 from dfrd_bench.reporting.tables.layout import FLATTERED, NOT_RUN, UNDEFINED, Column, ResultTable, Row, attack_title
+from dfrd_bench.reporting.tables.markup import small_table
 from dfrd_bench.reporting.tables.other_code import about_apart, about_other_code
 
 STRENGTH = ("autoattack", "pgd20x5", "pgd20", "cw", "fgsm")
@@ -64,8 +65,6 @@ def minutes_of(row: Row) -> float | None:
 
 
 def _rendered(table: ResultTable, markdown: bool) -> str:
-    from tabulate import tabulate
-
     attack = strongest(table.attacks)
     name = NAMES.get(attack, attack_title(attack))
     columns = [
@@ -86,20 +85,12 @@ def _rendered(table: ResultTable, markdown: bool) -> str:
         for group in table.groups
         for row in group.rows
     ]
-    text = tabulate(
-        rows,
-        titles,
-        tablefmt="pipe" if markdown else "simple",
-        disable_numparse=True,
-        colalign=["left", *["right"] * (len(titles) - 1)],
-    )
     said = [escape_markdown(line) if markdown else line for line in _legend(table, name)]
     if markdown:
         marks = "**Bold**: the best" + (", and what the test images cannot tell from it." if table.tested else ".")
         said.append(marks)
     said += map(escape_markdown if markdown else printable, _doubts(table))
-    title = f"**{escape_markdown(table.title)}**" if markdown else table.title
-    return f"{title}\n\n{text}\n\n" + ("<br>\n" if markdown else "\n").join(said) + "\n"
+    return small_table(table.title, titles, rows, said, markdown=markdown)
 
 
 def _doubts(table: ResultTable) -> Iterator[str]:

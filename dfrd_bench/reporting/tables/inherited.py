@@ -7,11 +7,11 @@ from statistics import fmean
 
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.reporting.escaping import escape_markdown
-from dfrd_bench.reporting.tables.layout import ResultTable, Row, attack_title
+from dfrd_bench.reporting.tables.layout import UNDEFINED, ResultTable, Row, attack_title
+from dfrd_bench.reporting.tables.markup import small_table
 
 STYLES = ("terminal", "markdown")
 MOST_CLASSES = 20  # a column each
-UNDEFINED = "–"
 MEANING = (
     "Accuracy under {attack} in % of the teacher's, of each class and on average; from means over seeds. Least: of the class "
     "that inherits least. {dash}: the teacher has none of that class left."
@@ -57,40 +57,25 @@ def inherited(row: Row, teacher: Row, attack: str) -> list[float | None] | None:
 
 
 def _rendered(table: ResultTable, attack: str, teacher: Row, markdown: bool) -> str:
-    from tabulate import tabulate
-
     classes = teacher.records[0].dataset.info.class_names
     if len(classes) > MOST_CLASSES:
         raise DfrdBenchError(
             f"--inherited has a column for each class, and shows at most {MOST_CLASSES}, not {len(classes)}."
         )
-    titles = ["Method", *map(str, classes), "Least", "Average"]
+    escape = escape_markdown if markdown else str
+    titles = ["Method", *map(escape, classes), "Least", "Average"]
     several = len(table.groups) > 1
     rows = [
-        [f"{row.label} on {group.student}" if several else row.label, *_cells(row, teacher, attack)]
+        [escape(f"{row.label} on {group.student}" if several else row.label), *_cells(row, shares, teacher, attack)]
         for group in table.groups
         for row in group.rows
-        if row.kind == "student" and inherited(row, teacher, attack)
+        if row.kind == "student" and (shares := inherited(row, teacher, attack))
     ]
-    if markdown:
-        titles, rows = (
-            [escape_markdown(title) for title in titles],
-            [[escape_markdown(row[0]), *row[1:]] for row in rows],
-        )
-    text = tabulate(
-        rows,
-        titles,
-        tablefmt="pipe" if markdown else "simple",
-        disable_numparse=True,
-        colalign=["left", *["right"] * (len(titles) - 1)],
-    )
     said = MEANING.format(attack=attack_title(attack), dash=UNDEFINED)
-    title = f"**{escape_markdown(table.title)}**" if markdown else table.title
-    return f"{title}\n\n{text}\n\n{said}\n"
+    return small_table(table.title, titles, rows, [said], markdown=markdown)
 
 
-def _cells(row: Row, teacher: Row, attack: str) -> Iterator[str]:
-    shares = inherited(row, teacher, attack) or []
+def _cells(row: Row, shares: Sequence[float | None], teacher: Row, attack: str) -> Iterator[str]:
     known = [share for share in shares if share is not None]
     for share in (*shares, min(known) if known else None):
         yield UNDEFINED if share is None else f"{100 * share:.0f}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dfrd_bench.reporting.escaping import escape_html, escape_latex, escape_markdown
@@ -63,3 +63,28 @@ def label_cells(table: ResultTable, student: str, row: Row) -> tuple[str, ...]:
 LATEX = Markup(escape_latex, r"\textbf{{}}", r"\underline{{}}")
 MARKDOWN = Markup(escape_markdown, "**{}**", "<u>{}</u>")
 HTML = Markup(escape_html, "<strong>{}</strong>", "<u>{}</u>")
+
+
+def small_table(
+    title: str, titles: Sequence[str], rows: Sequence[Sequence[str]], said: Iterable[str], *, markdown: bool
+) -> str:
+    """A table of a name and numbers in each row, a title above and lines below, as Markdown or plain text; ends in a newline.
+
+    Args:
+        title: as it is, not escaped.
+        titles: of the columns, in the format's own letters, as the cells and lines are.
+        rows: the cells.
+        said: lines below.
+        markdown: else for a terminal.
+    """
+    from tabulate import tabulate
+
+    text = tabulate(
+        rows,
+        titles,
+        tablefmt="pipe" if markdown else "simple",
+        disable_numparse=True,
+        colalign=["left", *["right"] * (len(titles) - 1)],
+    )
+    title = f"**{escape_markdown(title)}**" if markdown else title
+    return f"{title}\n\n{text}\n\n" + ("<br>\n" if markdown else "\n").join(said) + "\n"
