@@ -164,9 +164,12 @@ def test_an_array_of_four_runs_of_which_one_is_requeued(place: Path, cluster: No
         assert time.monotonic() < until, out.read_text()
         time.sleep(0.1)
     (place / "quick").touch()
-    while subprocess.run(["scontrol", "update", "JobId=1_3", "StartTime=now"], capture_output=True).returncode:
-        assert time.monotonic() < until  # else Slurm begins it again after two minutes
+    state = ["squeue", "-h", "-j", "1_3", "-o", "%T"]
+    while subprocess.run(state, capture_output=True).stdout != b"PENDING\n":
+        assert time.monotonic() < until, out.read_text()
         time.sleep(0.1)
+    # else it begins after two minutes; in the very second in which it was queued again its node refuses it
+    subprocess.run(["scontrol", "update", "JobId=1_3", "StartTime=now+2"], check=True)
     while (
         len([*place.glob("results/**/record.json")]) < 4 or subprocess.run(["squeue", "-h"], capture_output=True).stdout
     ):
