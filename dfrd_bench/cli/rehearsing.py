@@ -15,6 +15,7 @@ from dfrd_bench.runs.request import Request
 
 UNKNOWN = "????????"
 WITHOUT_GPU = 'There is no GPU here: what is planned is what a GPU takes, and "here" is on this CPU.'
+BUSY = 0.75  # of the processors taken before a rehearsal begins, from which on its times are doubted
 SUITE_SECONDS = 30.0  # that the rehearsals of a suite may take together, about
 
 
@@ -41,7 +42,7 @@ def rehearse_run(request: Request, quiet: bool) -> None:
     from dfrd_bench.runs.stand_ins import StandIns
 
     attacks = tuple(ATTACKS.select(request.attacks))
-    loading = StandIns()
+    loading, load = StandIns(), said_of_load()
     with watching(quiet) as observer:
         prepared = prepare(request, observer, loading)
         where, known = _place(request, prepared)
@@ -64,7 +65,13 @@ def rehearse_run(request: Request, quiet: bool) -> None:
     there = elsewhere(Work(cost.operations, cost.steps, *asked), prepared.spec.precision)
     _say("on a GPU", f"about {there} for the same run, from operations (docs/papers-setting.md, Before a long run)")
     absent = WITHOUT_GPU if loading.without_gpu else ""
-    notes = absent, said_of_defaults(request, prepared), said_of_rounds(request, prepared), said_of_steps(prepared)
+    notes = (
+        absent,
+        load,
+        said_of_defaults(request, prepared),
+        said_of_rounds(request, prepared),
+        said_of_steps(prepared),
+    )
     for note in filter(None, notes):
         _say("note", note)
     _say("folder", where)
@@ -84,6 +91,7 @@ def rehearse_suite(wanted: Sequence[Request], quiet: bool, jobs: int | None = No
     from dfrd_bench.runs.rehearsal import duration
 
     rows, names = {_row_of(one): one for one in wanted}, [one_line(name) for name in named(wanted)]
+    load = said_of_load()
     found: dict[str, Forecast | str] = {}
     with watching(quiet) as observer:
         for number, (row, one) in enumerate(rows.items()):
@@ -118,12 +126,25 @@ def rehearse_suite(wanted: Sequence[Request], quiet: bool, jobs: int | None = No
             f"{min(jobs, len(left))} at once: {duration(wall)} here, where each is as quick as it would be alone."
         )
     click.echo(f"On one GPU instead, the same runs one after another: {there}.")
-    for note in dict.fromkeys(filter(None, (one.note for one in left))):
+    for note in dict.fromkeys(filter(None, (load, *(one.note for one in left)))):
         click.echo(note)
     for assumed in dict.fromkeys(text for one in left for text in one.evaluation.assumes):
         click.echo(
             f"Evaluation is from timed passes, with {assumed}; GPUs are from operations (docs/papers-setting.md)."
         )
+
+
+def said_of_load() -> str:
+    """That other work keeps this machine's processors busy, of which timed steps do not know; empty where it does not.
+
+    Call before anything is timed: the system's load is of the last minute.
+    """
+    processors = os.cpu_count() or 1
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load < BUSY * processors:
+        return ""
+    of = f"load {load:.1f} on {processors} processor{'s' * (processors > 1)}"
+    return f"Other work keeps this machine busy ({of}): times here may be several times too long."
 
 
 def _row_of(request: Request) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,22 @@ class TestNothingIsDownloaded:
         for figure in ("first estimate:", "training:", "evaluation:", "in all:", "on a GPU:"):
             assert figure in told.out
         assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(("load", "said"), [(0.2, False), (3.7, True)])
+@pytest.mark.parametrize("command", ["run", "suite"])
+def test_a_rehearsal_beside_other_work_says_that_its_times_are_doubtful(
+    command: str, load: float, said: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    suite = tmp_path / "mine.yaml"
+    suite.write_text("title: Mine\nruns:\n  - {method: natural, settings: {epochs: 1}}\n")
+    which = ("run", "--method", "natural", "--set", "epochs=1") if command == "run" else ("suite", suite)
+    words = ("--dataset", "digits", "--attacks", "clean", "--dry-run", "--quiet", "--results", tmp_path / "r")
+    told = tiny.command(*which, *words)
+    assert told.code == 0, told.err
+    assert ("busy (load 3.7 on 2 processors)" in told.out) is said
 
 
 class TestWithoutAGpu:
