@@ -219,6 +219,20 @@ def test_a_method_is_never_called_by_its_bare_name_where_a_reader_would_take_it_
     assert [row.label for row in alone.rows] == ["ZSKT (quick+un-converted)"]
 
 
+def test_a_variant_that_all_students_share_is_said_once() -> None:
+    records = [make_record(pgd(0.5), method=m, variant="quick+epochs=3", config={"v": 1}) for m in ("zskt", "ferd")]
+    teacher = make_record(pgd(0.6), kind="teacher")
+    table = only(*records, teacher, teachers=True)
+    assert [row.label for row in table.rows] == ["Teacher (wrn-10-2)", "ZSKT", "FERD"]
+    assert "All students: quick+epochs=3." in table.notes
+    other = make_record(pgd(0.5), method="cmi", variant="quick", config={"v": 2})
+    assert [row.label for row in only(*records, other).rows] == [
+        "ZSKT (quick+epochs=3)",
+        "CMI (quick)",
+        "FERD (quick+epochs=3)",
+    ]
+
+
 def test_default_comes_first_and_variants_are_named() -> None:
     records = [make_record(pgd(0.5), variant=v, config={"v": v}) for v in ("utae=false", "default", "fae=false")]
     assert [row.label for row in only(*records).rows] == ["FERD", "FERD (fae=false)", "FERD (utae=false)"]

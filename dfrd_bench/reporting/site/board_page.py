@@ -9,13 +9,14 @@ from dfrd_bench.reporting.site import chart_data, sweep_data
 from dfrd_bench.reporting.site.boards import Board, headings
 from dfrd_bench.reporting.site.borda import ABOUT
 from dfrd_bench.reporting.site.collecting import SiteRun, sweep_command
-from dfrd_bench.reporting.site.names import shared_variant, spelled
+from dfrd_bench.reporting.site.names import spelled
 from dfrd_bench.reporting.site.pages import Chart, Page
 from dfrd_bench.reporting.site.rows import row_view
 from dfrd_bench.reporting.tables.beside import PublishedRows, beside
 from dfrd_bench.reporting.tables.comparability import OWN_WARNINGS
 from dfrd_bench.reporting.tables.layout import ResultTable, attack_title
 from dfrd_bench.reporting.tables.marks import PRINTED, TESTED
+from dfrd_bench.reporting.tables.naming import shared_variant
 
 Runs = Mapping[int, SiteRun]
 """The site's run of each record, by the record's `id`."""
@@ -51,7 +52,7 @@ def board_page(board: Board, runs: Runs, published: Sequence[PublishedRows]) -> 
             "charts": {**_charts(board), **_swept(board, runs)},
             "unswept": _unswept(board, runs),
             "headline": attack_title(board.headline),
-            "shared": shared_variant(board.rows),
+            "shared": board.table.shared or shared_variant(board.rows),
             "printed": [_printed(board.table, printed, runs) for printed in published],
         },
     )

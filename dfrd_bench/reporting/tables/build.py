@@ -41,6 +41,7 @@ from dfrd_bench.reporting.tables.layout import (
     row_label,
 )
 from dfrd_bench.reporting.tables.marks import marked
+from dfrd_bench.reporting.tables.naming import shared_variant, without_variant
 from dfrd_bench.reporting.tables.stages import NONE_RECORDED, stage_columns, stage_gaps
 from dfrd_bench.reporting.tables.tracks import Together, Track, tables_of
 from dfrd_bench.reporting.tables.uncertainty import tests_between, with_intervals
@@ -118,10 +119,15 @@ def _table(
     both = {spec.method for spec in specs if UNCONVERTED in spec.variant.split("+")}
     both &= {spec.method for spec in specs if UNCONVERTED not in spec.variant.split("+")}
     students = sorted({spec.student for spec in specs if spec.kind == "student"}) or [""]
-    groups, members, tested = [], [], False
+    rows_of = {}
     for student in students:
         mine = [run for run in runs if run[1].spec.kind == "student" and run[1].spec.student == student]
-        rows = [*_rows(teacher_runs, columns + after, both), *_rows(mine, columns + after, both)]
+        rows_of[student] = [*_rows(teacher_runs, columns + after, both), *_rows(mine, columns + after, both)]
+    shared = shared_variant([row for rows in rows_of.values() for row, _ in rows])
+    notes += [f"All students: {shared}."] if shared else []
+    groups, members, tested = [], [], False
+    for student, rows in rows_of.items():
+        rows = [(without_variant(row, shared), part) for row, part in rows]
         members += [(_qualified(row, student), _records(part)) for row, part in rows]
         notes += [note for row, part in rows for note in _gaps(row, student, _records(part), order)]
         notes += [note for row, part in rows for note in stage_gaps(_qualified(row, student), _records(part), after)]
@@ -137,7 +143,9 @@ def _table(
         notes.append(f"No record of teacher {teacher}: {command} makes it{trained_here(taught)}.")
     if stages and not after:
         notes.append(NONE_RECORDED)
-    table = ResultTable(specs[0].dataset, teacher, columns, tuple(groups), tested=tested, stages=after, track=track)
+    table = ResultTable(
+        specs[0].dataset, teacher, columns, tuple(groups), tested=tested, stages=after, track=track, shared=shared
+    )
     return replace(
         table,
         legend=legend(table, [record for _, record in runs]),

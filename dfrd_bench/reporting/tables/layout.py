@@ -181,6 +181,7 @@ class ResultTable:
         below: smaller tables of the same rows, to be shown below.
         stages: columns that are not part of this table, but of a smaller one below it, see `with_stages`.
         track: whether its methods see the training images, see `tracks`; with "both" a column says which do.
+        shared: the variant of all its students, which their labels leave out; "" where it is the default or differs.
     """
 
     dataset: str
@@ -197,6 +198,7 @@ class ResultTable:
     below: tuple[ResultTable, ...] = ()
     stages: tuple[Column, ...] = ()
     track: Track = "data-free"
+    shared: str = ""
 
     @property
     def title(self) -> str:
