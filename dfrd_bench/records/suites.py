@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from dfrd_bench.errors import DfrdBenchError, unknown_name
 from dfrd_bench.records.files import read_mapping
-from dfrd_bench.records.schema import ExperimentSpec
+from dfrd_bench.records.schema import ExperimentSpec, Record
 from dfrd_bench.records.seeds import parse_seeds
 from dfrd_bench.settings import names, number
 
@@ -26,6 +27,8 @@ def _seeds(given: Any) -> Any:
         raise ValueError(str(error).rstrip(".")) from error
 
 
+Run = tuple[str, Record]
+"""Where a record was found, and the record."""
 Names = Annotated[tuple[str, ...], BeforeValidator(names)]
 
 
@@ -47,13 +50,18 @@ class SuiteRun(_Content):
 
     def includes(self, spec: ExperimentSpec) -> bool:
         """Whether a run is of this row, at any preset: all that is named here holds, and nothing else was changed."""
-        changed = {part.partition("=")[0] for part in spec.variant.split("+") if "=" in part}
-        return (
-            spec.method == self.method
-            and self.student in (None, spec.student)
-            and changed <= self.settings.keys()
-            and all(spec.config.get(name) == value for name, value in self.settings.items())
-        )
+        return self.beside(spec) == frozenset()
+
+    def beside(self, spec: ExperimentSpec) -> frozenset[str] | None:
+        """What else was changed in a run of this row, e.g. {"epochs=3"}; None where it is none of this row."""
+        if (
+            spec.method != self.method
+            or self.student not in (None, spec.student)
+            or any(spec.config.get(name) != value for name, value in self.settings.items())
+        ):
+            return None
+        changed = (part for part in spec.variant.split("+") if "=" in part)
+        return frozenset(part for part in changed if part.partition("=")[0] not in self.settings)
 
 
 class Exclusion(_Content):
@@ -99,21 +107,49 @@ class Suite(_Content):
     def has_none(self, what: str) -> DfrdBenchError:
         """The error where none of these (runs, records) is of one of the rows."""
         return DfrdBenchError(
-            f"None of these {what} is of the suite {self.title!r}: `dfrd-bench suite` makes its runs. Those with other "
-            "--epochs or --set are rows of their own: leave out --suite to see them."
+            f"None of these {what} is of the suite {self.title!r}: `dfrd-bench suite` makes its runs. Those with different "
+            "--epochs or --set are no one suite: leave out --suite to see them."
         )
 
     def includes(self, spec: ExperimentSpec) -> bool:
         """Whether a run is of one of the rows, and with what the suite lists; what it calls by a path is not compared."""
-        return (
-            any(
-                row.includes(spec) and (row.student or not self.students or spec.student in self.students)
-                for row in self.runs
-            )
-            and _among(spec.dataset.partition("-first")[0], self.datasets)
+        return frozenset() in self._beside(spec)
+
+    def select(self, runs: Iterable[Run]) -> list[Run]:
+        """Of students' runs those that the suite includes; where there is none, those with one and the same change of all rows.
+
+        So a suite that was made with `--epochs 3` is found. Runs with different changes are not taken for one suite.
+        """
+        students = [run for run in runs if run[1].spec.kind == "student"]
+        change = self._change(students)
+        return [run for run in students if change in self._beside(run[1].spec)]
+
+    def lacking(self, runs: Sequence[Run]) -> list[SuiteRun]:
+        """The rows that have none of the runs, which are selected."""
+        change = self._change(runs)
+        return [row for row in self.runs if not any(row.beside(record.spec) == change for _, record in runs)]
+
+    def place(self, spec: ExperimentSpec) -> int:
+        """Which row a selected run is of: the first of those that come nearest."""
+        near = [(len(beside), n) for n, row in enumerate(self.runs) if (beside := row.beside(spec)) is not None]
+        return min(near)[1]
+
+    def _change(self, runs: Iterable[Run]) -> frozenset[str]:
+        """What was changed of every row; nothing where a run is of a row as it is, or where runs differ in it."""
+        found = (self._beside(record.spec) for _, record in runs)
+        changes = {min(beside, key=lambda one: (len(one), sorted(one))) for beside in found if beside}
+        return frozenset() if frozenset() in changes or len(changes) != 1 else changes.pop()
+
+    def _beside(self, spec: ExperimentSpec) -> set[frozenset[str]]:
+        """What else was changed, by each of the rows that a run may be of."""
+        if not (
+            _among(spec.dataset.partition("-first")[0], self.datasets)
             and _among(spec.teacher.name, self.teachers)
             and (not self.seeds or spec.seed in self.seeds)
-        )
+        ):
+            return set()
+        rows = (row for row in self.runs if row.student or not self.students or spec.student in self.students)
+        return {beside for row in rows if (beside := row.beside(spec)) is not None}
 
 
 def _among(name: str, listed: tuple[str, ...]) -> bool:

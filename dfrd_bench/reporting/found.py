@@ -86,7 +86,7 @@ def runs_of_suite(runs: Sequence[Run], suite: Suite) -> list[Run]:
     Raises:
         DfrdBenchError: there is none.
     """
-    named = [run for run in runs if run[1].spec.kind == "student" and suite.includes(run[1].spec)]
+    named = suite.select(runs)
     if not named:
         raise suite.has_none("records")
     wanted = {_teacher_of(record) for _, record in named}

@@ -13,7 +13,7 @@ import tiny
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.records.seeds import parse_seeds
 from dfrd_bench.records.store import find_records, load_record
-from dfrd_bench.records.suites import SuiteRun, load_suite, suite_names
+from dfrd_bench.records.suites import Run, SuiteRun, load_suite, suite_names
 from dfrd_bench.registry import DATASETS
 from dfrd_bench.reporting.published import published_table
 from dfrd_bench.runs.plan import check_suite, planned
@@ -59,6 +59,34 @@ def test_a_row_with_a_student_is_that_students_run_only() -> None:
     spec = load_record(folder).spec
     rows = [SuiteRun(method="ferd", student=student) for student in (None, spec.student, "wrn-10-2")]
     assert [row.includes(spec) for row in rows] == [True, True, False]
+
+
+def record_of(method: str, variant: str, **config: object) -> Run:
+    folder = next((Path(__file__).parents[2] / "results" / "digits").glob("*/*/ferd/default-seed1-*"))
+    record = load_record(folder)
+    spec = record.spec.model_copy(
+        update={"method": method, "variant": variant, "config": {**record.spec.config, **config}}
+    )
+    return f"{method}/{variant}", record.model_copy(update={"spec": spec})
+
+
+def test_a_suite_of_which_every_row_was_changed_alike_is_found_as_that_suite() -> None:
+    main = load_suite("main")
+    short = [record_of(method, "quick+epochs=3", epochs=3) for method in ("fast", "ferd")]
+    assert main.select(short) == short
+    assert [row.method for row in main.lacking(short)] == ["zskt", "cmi", "deepinv", "dfhl"]
+    assert [main.place(record.spec) for _, record in short] == [3, 5]
+    whole = record_of("ferd", "default")
+    assert main.select([*short, whole]) == [whole]
+    assert main.select([*short, record_of("ferd", "epochs=5", epochs=5)]) == []
+
+
+def test_of_rows_that_differ_in_a_setting_a_changed_run_is_of_its_own() -> None:
+    gap = load_suite("data-gap")
+    run = record_of("fast", "conversion=ard+epochs=3", conversion="ard", epochs=3)
+    assert gap.select([run]) == [run]
+    row = gap.runs[gap.place(run[1].spec)]
+    assert (row.method, row.settings) == ("fast", {"conversion": "ard"})
 
 
 def test_capacity_grows_by_one_dimension_at_a_time() -> None:

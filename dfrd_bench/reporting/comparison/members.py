@@ -57,10 +57,10 @@ def members_of_suite(runs: Iterable[Run], suite: Suite) -> tuple[list[Run], list
     Raises:
         DfrdBenchError: none has.
     """
-    kept = [run for run in runs if run[1].spec.kind == "student" and suite.includes(run[1].spec)]
+    kept = suite.select(runs)
     if not kept:
         raise suite.has_none("runs")
-    lacking = [row for row in suite.runs if not any(row.includes(record.spec) for _, record in kept)]
+    lacking = suite.lacking(kept)
     names = "; ".join(" ".join([row.method, *(f"{k}={v}" for k, v in row.settings.items())]) for row in lacking)
     return kept, [f"Rows of the suite without a run here: {names}."] if lacking else []
 

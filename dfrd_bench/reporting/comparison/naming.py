@@ -50,5 +50,5 @@ def about_codes(names: Sequence[str], codes: Sequence[str]) -> tuple[str, ...]:
 
 def order_of(spec: ExperimentSpec, suite: Suite | None) -> tuple[int, str, str, str, bool]:
     """By what rows are sorted: by their place in a suite, else by name; what is by today's code comes first."""
-    place = 0 if suite is None else next(n for n, row in enumerate(suite.runs) if row.includes(spec))
+    place = 0 if suite is None else suite.place(spec)
     return place, spec.method, spec.variant, spec.student, bool(beside_todays(spec))
