@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dfrd_bench.cli.paper_options import Notes, for_a_paper, paper_of
+from dfrd_bench.cli.paper_options import Notes, for_a_paper, into_file, paper_of
 
 STYLES = ("terminal", "markdown", "csv")
 FORMATS = (*STYLES, "latex")
@@ -15,7 +15,7 @@ EPILOG = """
 \b
 Examples:
   dfrd-bench compare results/digits/*/*/ferd/default-seed1-* results/digits/*/*/zskt/default-seed1-*
-  dfrd-bench compare RUN_A RUN_B --format csv > differences.csv
+  dfrd-bench compare RUN_A RUN_B --format csv -o differences.csv
   dfrd-bench compare ferd fast dfhl --results results/digits --attacks pgd20,autoattack
   dfrd-bench compare --suite main --results results/digits --metrics average
   dfrd-bench compare results/digits --metrics average,worst --format latex --wide --label tab:differences
@@ -38,6 +38,7 @@ Examples:
     show_default=True,
     help="Where methods' runs are, and a suite's where no others are named.",
 )
+@into_file
 def compare(
     members: tuple[str, ...],
     style: str,
@@ -49,6 +50,7 @@ def compare(
     label: str | None,
     notes: Notes,
     results: Path,
+    output: Path | None,
 ) -> None:
     """Compare runs, folders of runs, methods, or a suite's rows, which must have their predictions and the same test images.
 
@@ -60,7 +62,7 @@ def compare(
     different rows; one that is not by today's is marked with ¶. As LaTeX, a table for each attack, no wider than a column (with
     --wide, than two).
     """
-    from dfrd_bench.cli.printing import say
+    from dfrd_bench.cli.printing import put
     from dfrd_bench.errors import DfrdBenchError
     from dfrd_bench.records.store import RECORD_FILE
     from dfrd_bench.records.suites import load_suite
@@ -88,7 +90,7 @@ def compare(
     if style == "csv":  # the one format without room for them
         for warning in warnings:
             click.echo(f"Warning: {warning}", err=True)
-    say(text)
+    put(text, output)
 
 
 def _looks_like_a_path(name: str) -> bool:

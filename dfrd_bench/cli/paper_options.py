@@ -1,8 +1,9 @@
-"""What commands ask that print LaTeX for a paper: how wide, which caption and label, and where the notes stand."""
+"""What commands ask that print for a paper: into which file; how wide LaTeX is, its caption and label, where notes stand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Notes = Literal["below", "caption", "none"]
+into_file = click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write to a file instead of the terminal.",
+)
 
 
 def for_a_paper(command: Command) -> Command:

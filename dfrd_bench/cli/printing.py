@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from dfrd_bench.cli.streams import HANDLER, clean, one_line
 from dfrd_bench.errors import DfrdBenchError
+from dfrd_bench.records.files import write_atomically
 
 if TYPE_CHECKING:
     from dfrd_bench.records.schema import EvaluationRecord
@@ -68,6 +70,15 @@ def say(text: str) -> None:
     """Print a whole text; what the output's encoding lacks is spelled out."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     click.echo(text.encode(encoding, HANDLER).decode(encoding), nl=False)
+
+
+def put(text: str, output: Path | None) -> None:
+    """Print a whole text, or write it to a file, whole, and say so."""
+    if output is None:
+        say(text)
+        return
+    write_atomically(output, text.encode())
+    click.echo(f"Wrote {output}.")
 
 
 def usable(found: Found) -> Found:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import click
 
-from dfrd_bench.cli.paper_options import Notes, for_a_paper, paper_of
+from dfrd_bench.cli.paper_options import Notes, for_a_paper, into_file, paper_of
 
 INDEX = "index"
 FORMATS = ("terminal", "markdown", "latex", "csv", "html")  # of tables
@@ -82,13 +82,7 @@ Examples:
     metavar="PAPER:TABLE",
     help="Show a paper's printed table beside ours, e.g. ferd:table1, fair-ard:table2.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="Write to a file instead of the terminal.",
-)
+@into_file
 def table(
     results: tuple[Path, ...],
     style: str,
@@ -127,7 +121,7 @@ def table(
     A record that cannot be read, or whose numbers do not follow from its confusion matrices, predictions, weights and folder,
     is named and left out; the exit code is 1 then.
     """
-    from dfrd_bench.cli.printing import usable
+    from dfrd_bench.cli.printing import put, usable
     from dfrd_bench.errors import DfrdBenchError
     from dfrd_bench.records.suites import load_suite
     from dfrd_bench.reporting.evidence import predictions_beside_records
@@ -176,7 +170,7 @@ def table(
     if style == INDEX:
         from dfrd_bench.reporting.index import index
 
-        _put(index(runs, chosen), output)
+        put(index(runs, chosen), output)
         sys.exit(1 if found.skipped else 0)
     runs = with_shipped_teachers(with_trained_teachers(runs, results)) if teacher else runs
     tables = build_tables(
@@ -203,25 +197,13 @@ def table(
         for warning in (text for result in with_stages(tables) for text in result.warnings):
             click.echo(f"Warning: {warning}", err=True)
     if brief or inherited:
-        _put((render_brief if brief else render_inherited)(tables, style), output)
+        put((render_brief if brief else render_inherited)(tables, style), output)
     elif output is None and style == "terminal" and sys.stdout.isatty():
         from dfrd_bench.cli.printing import SafeConsole
         from dfrd_bench.reporting.tables.terminal import renderable
 
         SafeConsole().print(renderable(tables))
     else:
-        _put(render(tables, style, paper), output)
+        put(render(tables, style, paper), output)
     if found.skipped:
         sys.exit(1)
-
-
-def _put(text: str, output: Path | None) -> None:
-    """Write to a file, whole, or to the terminal."""
-    from dfrd_bench.cli.printing import say
-    from dfrd_bench.records.files import write_atomically
-
-    if output is None:
-        say(text)
-        return
-    write_atomically(output, text.encode())
-    click.echo(f"Wrote {output}.")

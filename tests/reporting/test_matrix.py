@@ -133,6 +133,12 @@ class TestFormats:
         done = tiny.command("compare", "ferd", "fast", "zskt", "--results", results, "--format", style)
         assert (done.code, done.out) == (0, render_matrix(matrix(results, "ferd", "fast", "zskt"), style))
 
+    def test_a_file_takes_what_the_terminal_would(self, results: Path, tmp_path: Path) -> None:
+        words, file = ("compare", "ferd", "fast", "--results", results, "--format", "csv"), tmp_path / "differences.csv"
+        done = tiny.command(*words, "-o", file)
+        assert (done.code, done.out) == (0, f"Wrote {file}.\n")
+        assert file.read_text() == tiny.command(*words).out
+
     def test_latex_rows_have_every_column(self, results: Path) -> None:
         text = render_matrix(matrix(results), "latex")
         assert all(line.isascii() for line in text.splitlines() if not line.startswith("%"))
