@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -14,6 +15,7 @@ from dfrd_bench.problem import DatasetInfo, ThreatModel
 from dfrd_bench.records.files import expanded, file_name
 from dfrd_bench.records.reading import read_file
 
+log = logging.getLogger(__name__)
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".webp", ".tif", ".tiff"}
 STUDENTS = {12: "wrn-10-1", 24: "wrn-16-2", 48: "resnet-18"}
 """By the shorter side of an image, up to so many pixels; preactresnet-18 above, as on Tiny-ImageNet."""
@@ -120,7 +122,7 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _images_of(split: Path) -> dict[str, list[Path]]:
-    """The image files of each class, sorted by name.
+    """The image files of each class, sorted by name; a warning is logged about what else lies there.
 
     Raises:
         DfrdBenchError: the folder is missing, or one of its classes has no images.
@@ -128,10 +130,22 @@ def _images_of(split: Path) -> dict[str, list[Path]]:
     if not split.is_dir():
         raise DfrdBenchError(f"{split.parent} has no folder {split.name}/. {IMAGE_FOLDER}:PATH wants {LAYOUT}.")
     files: dict[str, list[Path]] = {}
+    others: list[Path] = []
     for class_name in _class_folders(split):
-        files[class_name] = [path for path in _inside(split / class_name) if path.suffix.lower() in SUFFIXES]
+        found = _inside(split / class_name)
+        files[class_name] = [path for path in found if path.suffix.lower() in SUFFIXES]
+        others += [path for path in found if path.suffix.lower() not in SUFFIXES]
         if not files[class_name]:
             raise DfrdBenchError(f"{split / class_name} has no images ({', '.join(sorted(SUFFIXES))}).")
+    if others:
+        first = others[0].relative_to(split)
+        log.warning(
+            "Not taken from %s: %d that end in none of %s, e.g. %s.",
+            split,
+            len(others),
+            ", ".join(sorted(SUFFIXES)),
+            first,
+        )
     if not files:
         raise DfrdBenchError(f"{split} is empty: it needs a folder of images per class.")
     return files

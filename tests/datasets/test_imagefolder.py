@@ -65,12 +65,21 @@ def test_the_name_is_the_folders_and_holds_no_path(birds: Path, monkeypatch: pyt
     assert open_dataset("imagefolder:.").name == "imagefolder-birds"
 
 
-def test_other_files_and_hidden_ones_are_left_alone(birds: Path) -> None:
+def test_other_files_are_left_alone_and_said_hidden_ones_are_only_left_alone(
+    birds: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (birds / "test" / "auk" / "notes.txt").write_text("nothing to see")
     (birds / "test" / "auk" / "._000.png").write_bytes(b"what macOS leaves")
     (birds / "test" / ".cache").mkdir()
     (birds / "README").write_text("about")
     assert len(ImageFolder(str(birds)).load("test")) == 6
+    (said,) = caplog.messages
+    assert said.startswith(f"Not taken from {birds / 'test'}: 1 that end in none of .bmp, ")
+    assert said.endswith("e.g. auk/notes.txt.")
+    caplog.clear()
+    (birds / "test" / "auk" / "notes.txt").unlink()
+    ImageFolder(str(birds)).load("test")
+    assert not caplog.messages
 
 
 def test_progress_reaches_the_number_of_images(birds: Path) -> None:
