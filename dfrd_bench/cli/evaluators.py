@@ -13,11 +13,14 @@ from dfrd_bench.runs.request import Request
 def fitted(request: Request, beside: int = 1) -> Request:
     """The request with no more evaluation jobs than its share of the cores, which is said; on a GPU several share one.
 
+    Where none are asked for it stays as it is: the evaluation then takes as many as pay.
+
     Args:
         request: as it was asked for.
         beside: how many such requests are met at a time, on this machine.
     """
-    return replace(request, evaluation_jobs=fitting(request.evaluation_jobs, request.device, beside))
+    asked = request.evaluation_jobs
+    return request if asked is None else replace(request, evaluation_jobs=fitting(asked, request.device, beside))
 
 
 def fitting(jobs: int, device: str, beside: int = 1) -> int:

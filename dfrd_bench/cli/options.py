@@ -140,9 +140,12 @@ def _use_threads(context: click.Context, option: click.Parameter, count: int | N
         use(count)
 
 
-JOBS = "Processes that attack batches of test images side by side, on a GPU or with one thread each (docs/scaling.md)."
-jobs = click.option("--jobs", "evaluation_jobs", type=click.IntRange(min=1), metavar="N", default=1, help=JOBS)
-evaluation_jobs = click.option("--evaluation-jobs", type=click.IntRange(min=1), metavar="N", default=1, help=JOBS)
+JOBS = (
+    "Processes that attack batches of test images side by side, on a GPU or with one thread each (docs/scaling.md); by default, "
+    "for AutoAttack on a CPU, as many as there would be threads."
+)
+jobs = click.option("--jobs", "evaluation_jobs", type=click.IntRange(min=1), metavar="N", help=JOBS)
+evaluation_jobs = click.option("--evaluation-jobs", type=click.IntRange(min=1), metavar="N", help=JOBS)
 """Of a command that evaluates one network, and of one that makes many runs, whose `--jobs` are these."""
 
 

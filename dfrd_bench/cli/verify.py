@@ -40,7 +40,7 @@ def verify(
     dataset: str | None,
     data_dir: str | None,
     device: str,
-    evaluation_jobs: int,
+    evaluation_jobs: int | None,
     quiet: bool,
 ) -> None:
     """Recompute every number of a record from its predictions, and with --rerun the predictions from the weights.
@@ -73,11 +73,11 @@ def verify(
             f"There is no record below {', '.join(map(str, lacking))}: no {RECORD_FILE} in it or in a folder of it."
             f"{meant_instead(lacking[0])}"
         )
-    if not rerun and (attacks is not None or dataset is not None or evaluation_jobs > 1):
+    if not rerun and (attacks is not None or dataset is not None or evaluation_jobs is not None):
         raise DfrdBenchError("--attacks, --dataset and --jobs are for what is run again: give --rerun too.")
     folders = {folder: problem for found in below.values() for folder, problem in found}
     chosen = None if attacks is None else list(ATTACKS.select(names(attacks)))
-    jobs = fitting(evaluation_jobs, device) if rerun else 1
+    jobs = fitting(evaluation_jobs, device) if rerun and evaluation_jobs is not None else None
     if rerun:
         leaves(VERDICTS)
     differing, held = 0, list[Verification]()

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -27,11 +27,16 @@ from dfrd_bench.evaluation.messages import Asked, Batch, Done, Raised, receive, 
 from dfrd_bench.evaluation.under_attack import BATCH_SIZE
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import ThreatModel
+from dfrd_bench.registry import ATTACKS
 
 log = logging.getLogger(__name__)
 
 HELPER = "dfrd_bench.evaluation.helper"
 THREADS = 1  # of each, on a CPU
+EACH = 2 * 2**30  # bytes of memory that one may need
+LONG = (
+    500  # times that attacks ask about an image, from which on helpers pay: PGD-20 asks 20 times, AutoAttack thousands
+)
 COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 LOOK = 1.0  # seconds after which a signal is seen at the latest, on systems where waiting is not interrupted
 GONE = 10.0  # seconds until a process whose pipe is closed has ended
@@ -226,6 +231,39 @@ def _packed(given: dict[str, Any]) -> bytes:
             f"This network cannot be given to other processes, so --jobs must be 1: {reason}."
         ) from error
     return buffer.getvalue()
+
+
+def jobs_that_pay(attacks: Collection[str], model: nn.Module, num_classes: int, device: torch.device) -> int:
+    """How many processes to take where nobody says: as many as this one has threads and the machine memory for.
+
+    On a CPU processes of one thread attack more images in a second than one process of as many threads: 900 digits, with two,
+    1.6 times as many (docs/performance.md, AutoAttack). But each has to start first, so where attacks are short it is 1, as on a
+    GPU, and with a network that cannot be given to other processes.
+    """
+    asked = sum(_asked(attack, num_classes) for attack in ATTACKS.select(attacks).values()) if attacks else 0.0
+    if device.type != "cpu" or asked < LONG:
+        return 1
+    try:
+        _packed({"model": model})
+    except DfrdBenchError:
+        return 1
+    return max(1, int(min(torch.get_num_threads(), _memory() / EACH)))
+
+
+def _asked(attack: object, num_classes: int) -> float:
+    """How often an attack asks the network about an image; 0 of one that does not say."""
+    with suppress(Exception):  # nor of a plugin's that fails to
+        effort = attack.effort(num_classes)  # type: ignore[attr-defined]
+        return float(effort.queries + effort.gradients)
+    return 0.0
+
+
+def _memory() -> float:
+    """This machine's, in bytes; infinite where it is not told."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return math.inf
 
 
 def helpers_wanted(jobs: int, images: int) -> int:

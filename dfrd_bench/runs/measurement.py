@@ -40,7 +40,7 @@ def measure(
     earlier: tuple[Record, Predictions] | None = None,
     unfinished: Path | None = None,
     observer: Observer = SILENT,
-    jobs: int = 1,
+    jobs: int | None = 1,
 ) -> tuple[Record, Predictions]:
     """Evaluate a network on its dataset's test images, in float32, and make its record.
 
@@ -57,15 +57,18 @@ def measure(
         earlier: an earlier record of the same network, whose attacks are kept.
         unfinished: see `evaluate_model`.
         observer: told about progress.
-        jobs: processes that attack batches side by side.
+        jobs: processes that attack batches side by side; None: as many as pay, see `jobs_that_pay`.
     """
     from dfrd_bench.evaluation.evaluate import evaluate_model
-    from dfrd_bench.evaluation.helpers import THREADS, helpers_wanted
+    from dfrd_bench.evaluation.helpers import THREADS, helpers_wanted, jobs_that_pay
 
     images = dataset.load_tested()
     digest = images.digest()
     if earlier:
         check_same_images(earlier[0], digest)
+    if jobs is None:
+        pending = [name for name in attacks if earlier is None or name not in earlier[0].evaluation.attacks]
+        jobs = jobs_that_pay(pending, model, dataset.info.num_classes, device)
     evaluation, predictions, warnings = evaluate_model(
         model.to(device).float(),
         images,

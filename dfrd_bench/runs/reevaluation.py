@@ -49,7 +49,7 @@ def evaluate_run(
     data_dir: str | Path | None = None,
     device: str = "auto",
     observer: Observer = SILENT,
-    jobs: int = 1,
+    jobs: int | None = 1,
 ) -> Record:
     """Add to a finished run's record the attacks it lacks, and the numbers that records did not hold when it was made.
 
@@ -124,7 +124,7 @@ def evaluate_teacher(
     results: str | Path = "results",
     device: str = "auto",
     observer: Observer = SILENT,
-    jobs: int = 1,
+    jobs: int | None = 1,
 ) -> tuple[Path, Record]:
     """Evaluate a teacher and keep its record below the results folder, where `table --teacher` finds it.
 
@@ -194,7 +194,7 @@ def evaluate_weights(
     results: str | Path = "results",
     device: str = "auto",
     observer: Observer = SILENT,
-    jobs: int = 1,
+    jobs: int | None = 1,
 ) -> tuple[EvaluationRecord, Predictions]:
     """Evaluate any file of weights; nothing is recorded. A stopped evaluation leaves what it has below the results folder.
 
@@ -202,6 +202,7 @@ def evaluate_weights(
         DfrdBenchError: weights that cannot be read or do not fit the architecture.
     """
     from dfrd_bench.evaluation.evaluate import evaluate_model
+    from dfrd_bench.evaluation.helpers import jobs_that_pay
     from dfrd_bench.records.weights import sha256_of
     from dfrd_bench.teachers.checkpoint import load_file
 
@@ -220,7 +221,7 @@ def evaluate_weights(
             unfinished=unfinished,
             on_batch=observer.on_attack,
             stops=observer.stops,
-            jobs=jobs,
+            jobs=jobs_that_pay(attacks, model, data.info.num_classes, place) if jobs is None else jobs,
         )
         drop_unfinished(unfinished, evaluation.attacks)
     drop_unfinished(unfinished, ())  # the folder, which the lock was in

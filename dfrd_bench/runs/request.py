@@ -75,7 +75,8 @@ class Request:
         probe_on: the images that this is done on.
         observers: of a run: who else is told of it, `NAME` or `NAME=WHERE` each, by names of `dfrd-bench list observers`.
         attacks: names of `dfrd-bench list attacks`.
-        evaluation_jobs: processes that attack batches of test images side by side; no number depends on it.
+        evaluation_jobs: processes that attack batches of test images side by side; no number depends on it. As many as pay when
+            None, see `dfrd_bench.evaluation.helpers.jobs_that_pay`.
         results: folder of all results.
         output: of a run that makes a teacher, and of no other: the `.safetensors` file of its weights; its record lies beside it.
     """
@@ -102,7 +103,7 @@ class Request:
     probe_on: ProbeOn = "synthetic"
     observers: Annotated[tuple[str, ...], BeforeValidator(_several)] = ()
     attacks: Annotated[tuple[str, ...], BeforeValidator(names)] = STANDARD_ATTACKS
-    evaluation_jobs: Annotated[int, Field(ge=1)] = 1
+    evaluation_jobs: Annotated[int, Field(ge=1)] | None = None
     results: Place = "results"
     output: Place | None = None
 

@@ -87,7 +87,7 @@ def examine_run(
     data_dir: str | Path | None = None,
     device: str = "auto",
     observer: Observer = SILENT,
-    jobs: int = 1,
+    jobs: int | None = 1,
 ) -> Verification:
     """Check a record against its predictions, its folder and its weights; with `rerun` its predictions against its weights.
 
@@ -164,7 +164,7 @@ def _against_weights(
     images: Callable[[], Dataset],
     device: str,
     observer: Observer,
-    jobs: int,
+    jobs: int | None,
 ) -> Check:
     """The weights' answers under the same attacks again, image by image."""
     chosen = [name for name in record.evaluation.attacks if attacks is None or name in attacks]

@@ -24,7 +24,7 @@ from dfrd_bench.attacks.autoattack import AutoAttack
 from dfrd_bench.attacks.verdict import AttackWarning
 from dfrd_bench.errors import DfrdBenchError, FailedError
 from dfrd_bench.evaluation.evaluate import evaluate_model
-from dfrd_bench.evaluation.helpers import Helpers
+from dfrd_bench.evaluation.helpers import Helpers, jobs_that_pay
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import ThreatModel
 from dfrd_bench.registry import ATTACKS
@@ -236,7 +236,7 @@ def test_helpers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
 import sys, time
 sys.path[:0] = {[str(Path(tiny.__file__).parent)]!r}
 import tiny
-from dfrd_bench.evaluation.helpers import Helpers
+from dfrd_bench.evaluation.helpers import Helpers, jobs_that_pay
 from dfrd_bench.images import LabelledImages
 from dfrd_bench.problem import ThreatModel
 import torch
@@ -259,3 +259,33 @@ time.sleep(600)
         process.kill()
     _, alive = psutil.wait_procs(children, timeout=60)
     assert not alive
+
+
+class TestHowManyPay:
+    """Where nobody says how many processes there are to be."""
+
+    @pytest.fixture(autouse=True)
+    def three_threads(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+
+    @pytest.mark.parametrize(
+        ("attacks", "count"),
+        [(("clean", "autoattack"), 3), (("clean", "fgsm", "pgd20", "cw"), 1), (("warns",), 1), ((), 1)],
+    )
+    def test_one_for_each_thread_where_an_attack_takes_long(
+        self, net: nn.Module, attacks: tuple[str, ...], count: int
+    ) -> None:
+        assert jobs_that_pay(attacks, net, 10, tiny.CPU) == count
+
+    def test_one_on_a_gpu_and_for_a_network_that_stays_here(self) -> None:
+        assert jobs_that_pay(["autoattack"], tiny.SmallConv(), 10, torch.device("cuda")) == 1
+        odd = tiny.SmallConv()
+        odd.register_forward_hook(lambda *_: None)  # which cannot be pickled
+        assert jobs_that_pay(["autoattack"], odd, 10, tiny.CPU) == 1
+
+    @pytest.mark.parametrize(("gibibytes", "count"), [(1, 1), (5, 2), (64, 3)])
+    def test_no_more_than_there_is_memory_for(
+        self, net: nn.Module, gibibytes: int, count: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("os.sysconf", lambda name: {"SC_PAGE_SIZE": 2**30, "SC_PHYS_PAGES": gibibytes}[name])
+        assert jobs_that_pay(["autoattack"], net, 10, tiny.CPU) == count
