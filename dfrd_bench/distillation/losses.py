@@ -164,9 +164,31 @@ def total_loss(terms: Mapping[str, Tensor], where: str) -> Tensor:
 
 
 def backward(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Go back from the sum of named loss terms, scalars, already weighted; returns them without a graph."""
-    torch.stack([term.float() for term in terms.values()]).sum().backward()  # type: ignore[no-untyped-call]
+    """Go back from the sum of named loss terms, scalars, already weighted; returns them without a graph.
+
+    Raises:
+        DfrdBenchError: they are something else.
+    """
+    _stacked(terms).sum().backward()  # type: ignore[no-untyped-call]
     return {name: term.detach() for name, term in terms.items()}
+
+
+def _stacked(terms: Mapping[str, Tensor]) -> Tensor:
+    """Named scalars as one tensor in float32, [terms].
+
+    Raises:
+        DfrdBenchError: they are something else, as a method's author may have written.
+    """
+    if not isinstance(terms, Mapping):
+        found = f"a {type(terms).__name__}"
+    elif odd := [one for one in terms.items() if not isinstance(one[1], Tensor) or one[1].ndim]:
+        name, term = odd[0]
+        found = f"{name!r}: {f'Tensor {list(term.shape)}' if isinstance(term, Tensor) else repr(term)}"
+    elif not terms:
+        found = "an empty one"
+    else:
+        return torch.stack([term.float() for term in terms.values()])
+    raise DfrdBenchError(f"Loss terms must be a dict of tensors with one number each, by name, not {found}.")
 
 
 class FiniteLosses:
@@ -186,9 +208,10 @@ class FiniteLosses:
         """The sum of named scalars, already weighted, of a step of a stage.
 
         Raises:
-            DfrdBenchError: a sum since the last look is NaN or infinite; the message names the first such term.
+            DfrdBenchError: a sum since the last look is NaN or infinite; the message names the first such term. Or they are not
+                named scalars.
         """
-        values = torch.stack([term.float() for term in terms.values()])
+        values = _stacked(terms)
         self._unseen.append((where, tuple(terms), values.detach()))
         if len(self._unseen) >= (self.steps or (1 if values.device.type == "cpu" else FAR_STEPS)):
             self.check()

@@ -41,7 +41,7 @@ ADVICE: tuple[tuple[str, str], ...] = (
     (r"Config must stay frozen|must be a subclass of MethodConfig", "class MyConfig(MethodConfig): pass"),
     (r"is not a subclass of Method\.", "class MyMethod(Method): pass"),
     (r"building its Config|come back from JSON", "share: float = param(0.5, 'a share', 'ours', ge=0, le=1)"),
-    (r"sparse tensor layout|stack expects each tensor", "return {'loss': loss.mean()}  # a dict of scalars"),
+    (r"Loss terms must be a dict of tensors", "return {'loss': loss.mean()}  # a dict of scalars"),
     (
         r" fails .*(size|shape|dimension|index|channels)",
         "c, h, w = self.problem.shape; k = self.problem.num_classes  # sizes, never numbers of one dataset",

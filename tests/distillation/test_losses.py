@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import tiny
@@ -13,6 +16,7 @@ from torch import Tensor
 
 from dfrd_bench.distillation.losses import (
     FiniteLosses,
+    backward,
     decoupled_kl,
     kl,
     kl_from_uniform_per_image,
@@ -123,6 +127,20 @@ def test_decoupled_kl_sends_a_gradient_through_the_weights_and_none_through_the_
 class TestTotalLoss:
     def test_is_the_sum(self) -> None:
         assert total_loss({"a": torch.tensor(1.5), "b": torch.tensor(-4.0)}, "x").item() == -2.5
+
+    @pytest.mark.parametrize(
+        ("terms", "said"),
+        [
+            (torch.tensor(1.0), "not a Tensor"),
+            ({}, "not an empty one"),
+            ({"a": torch.tensor(1.0), "oh": 1.0}, "not 'oh': 1.0"),
+            ({"oh": torch.ones(8)}, r"not 'oh': Tensor \[8\]"),
+        ],
+    )
+    @pytest.mark.parametrize("use", [lambda terms: total_loss(terms, "x"), backward])
+    def test_what_are_no_named_scalars_is_said(self, terms: Any, said: str, use: Callable[[Any], Any]) -> None:
+        with pytest.raises(DfrdBenchError, match=f"^Loss terms must be a dict of tensors .*{said}"):
+            use(terms)
 
     @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
     def test_names_the_term_and_the_stage_that_broke(self, bad: float) -> None:
