@@ -1,4 +1,4 @@
-"""Lessons without a teacher: natural and adversarial training, and TRADES."""
+"""Lessons without a teacher: natural and adversarial training, and TRADES, which may have one in the label's place."""
 
 from __future__ import annotations
 
@@ -63,6 +63,8 @@ class TradesLesson:
         attack: makes x_adv.
         weight: β.
         smoothing: see `label_loss`.
+        taught: KL(f^T(x), f^S(x)) in place of the cross-entropy: the teacher is asked about clean images, and the student is held
+            to its own answer around them ("soft TRADES").
         one_batch: whether clean and adversarial images pass the student together, so that BatchNorm normalises both by the
             statistics of both; else one after the other.
     """
@@ -70,6 +72,7 @@ class TradesLesson:
     attack: InnerAttack
     weight: float
     smoothing: float = 0.0
+    taught: bool = False
     one_batch: bool = False
 
     def __call__(self, student: nn.Module, batch: Batch, generator: torch.Generator) -> PerImage:
@@ -79,8 +82,9 @@ class TradesLesson:
             clean, adversarial = precision.logits(student, torch.cat([batch.x, attacked.x])).chunk(2)
         else:
             clean, adversarial = precision.logits(student, batch.x), precision.logits(student, attacked.x)
+        natural = kl_per_image(batch.taught, clean) if self.taught else label_loss(clean, batch.labels, self.smoothing)
         terms = {
-            "natural": label_loss(clean, batch.labels, self.smoothing),
+            "natural": natural,
             "robust": self.weight * kl_per_image(clean, adversarial),
         }
         return PerImage(terms, attacked.withstood, adversarial.detach())

@@ -35,6 +35,7 @@ IMPLIED: Mapping[str, Mapping[str, Any]] = {
     "igdm": {},
     "sat": {"attack_start": "uniform"},
     "trades": {},
+    "soft-trades": {"robust_weight": 2.0},
 }
 """The lessons that a conversion can be, and what each is by default where that is not what a data-free method has."""
 
@@ -49,7 +50,7 @@ USERS: Mapping[str, tuple[Any, ...]] = {
     "alpha": ("ard",),
     "trust_exponent": ("iad",),
     "begin": ("iad",),
-    "robust_weight": ("trades",),
+    "robust_weight": ("trades", "soft-trades"),
     **dict.fromkeys(("temperature_rate", "temperatures", "risk"), ("absld",)),
     "gradient_weight": ("igdm",),
 }
@@ -61,9 +62,11 @@ def _plain(conversion: Any) -> Any:
 
 
 Conversion = Annotated[
-    Literal[True, False, "rslad", "ard", "iad", "absld", "adaad", "igdm", "sat", "trades"], BeforeValidator(_plain)
+    Literal[True, False, "rslad", "ard", "iad", "absld", "adaad", "igdm", "sat", "trades", "soft-trades"],
+    BeforeValidator(_plain),
 ]
-"""True: the method's own. False, or "plain": none. A name: the lesson of the method with data that is called so."""
+"""True: the method's own. False, or "plain": none. A name: the lesson of the method with data that is called so; "soft-trades" is
+TRADES with the teacher's answer in the label's place."""
 
 
 class ConversionConfig(MethodConfig):
@@ -72,7 +75,7 @@ class ConversionConfig(MethodConfig):
     conversion: Conversion = param(
         True,
         "robust distillation: the method's own; false (plain): as DFKD; or the lesson of rslad, ard, iad, absld, adaad, igdm, "
-        "sat, trades",
+        "sat, trades; or soft-trades, TRADES with the teacher's answers for labels",
         CONVERSION,
     )
     attack_steps: int = param(10, "student's adversary: steps", CONVERSION, ge=1)
@@ -105,7 +108,11 @@ class ConversionConfig(MethodConfig):
         0.3, "iad: share of the student's epochs after which it asks itself", WITH_DATA, since=LATER, ge=0, le=1
     )
     robust_weight: float = param(
-        6.0, "trades: weight of the KL between clean and adversarial predictions", WITH_DATA, since=LATER, ge=0
+        6.0,
+        "trades: weight of the KL between clean and adversarial predictions (soft-trades: 2)",
+        WITH_DATA,
+        since=LATER,
+        ge=0,
     )
     temperature_rate: float = param(
         0.1, "absld: ρ, how far a class's temperature moves per epoch; falls with lr", WITH_DATA, since=LATER, ge=0
@@ -188,6 +195,8 @@ def lesson_of(config: ConversionConfig, problem: Problem) -> Lesson | None:
             return AdversarialLesson(attack("label"))
         case "trades":
             return TradesLesson(attack("clean"), c.robust_weight)
+        case "soft-trades":
+            return TradesLesson(attack("clean"), c.robust_weight, taught=True)
     return None
 
 

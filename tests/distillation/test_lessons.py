@@ -104,6 +104,10 @@ LESSONS: dict[str, tuple[Callable[[InnerAttack], Lesson], Callable[[Answers], np
         lambda t: TradesLesson(t, 3.5, one_batch=True),
         lambda a: a.ce(a.clean) + 3.5 * a.kl(a.clean, a.adversarial),
     ),
+    "soft trades": (
+        lambda t: TradesLesson(t, 2.0, taught=True),
+        lambda a: a.kl(a.teacher, a.clean) + 2 * a.kl(a.clean, a.adversarial),
+    ),
     "ard": (ARDLesson, lambda a: a.kl(a.teacher, a.adversarial, 30)),
     "ard, released": (lambda t: ARDLesson(t, reduction="mean"), lambda a: a.kl(a.teacher, a.adversarial, 30) / K),
     "ard with labels": (

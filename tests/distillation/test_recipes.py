@@ -22,7 +22,8 @@ from dfrd_bench.problem import Precision
 from dfrd_bench.registry import METHODS
 from dfrd_bench.testing import check_method, problem_for, tiny_config
 
-NAMED = ("rslad", "ard", "iad", "absld", "adaad", "igdm", "sat", "trades")
+WITH_DATA = ("rslad", "ard", "iad", "absld", "adaad", "igdm", "sat", "trades")
+NAMED = (*WITH_DATA, "soft-trades")
 X = tiny.random_images(12)
 
 
@@ -85,7 +86,7 @@ class TestLessons:
             if "running" in key:  # BatchNorm saw the same passes in the same order
                 torch.testing.assert_close(value, student.state_dict()[key], msg=key)
 
-    @pytest.mark.parametrize("name", NAMED)
+    @pytest.mark.parametrize("name", WITH_DATA)
     def test_are_by_default_what_the_method_with_data_is(self, name: str) -> None:
         there, here = METHODS.get(name).Config(), DistillerConfig(conversion=name)
         shared = ("attack_steps", "attack_step", "attack_start", "attack_mode", "adversarial_weight", "reduction")
