@@ -63,17 +63,17 @@ class TradesLesson:
         attack: makes x_adv.
         weight: β.
         smoothing: see `label_loss`.
-        taught: KL(f^T(x), f^S(x)) in place of the cross-entropy: the teacher is asked about clean images, and the student is held
-            to its own answer around them ("soft TRADES").
         one_batch: whether clean and adversarial images pass the student together, so that BatchNorm normalises both by the
             statistics of both; else one after the other.
+        taught: KL(f^T(x), f^S(x)) in place of the cross-entropy: the teacher is asked about clean images, and the student is held
+            to its own answer around them ("soft TRADES").
     """
 
     attack: InnerAttack
     weight: float
     smoothing: float = 0.0
-    taught: bool = False
     one_batch: bool = False
+    taught: bool = False
 
     def __call__(self, student: nn.Module, batch: Batch, generator: torch.Generator) -> PerImage:
         """Attack, then a clean and an adversarial pass, or one of both."""
