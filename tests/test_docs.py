@@ -215,7 +215,9 @@ def test_the_readme_opens_with_two_commands_a_picture_and_five_numbers_a_method(
     text = PAGES[0].read_text(encoding="utf-8")
     opening = text[: text.index("<!-- end of table -->")]
     first, second = opening[opening.index("```") :].split("```")[1].strip().splitlines()
-    assert first.startswith("pip install -e .  &&  dfrd-bench run --method fast --dataset digits --epochs 14 --set lr=0.6 ")
+    assert first.startswith(
+        "pip install -e .  &&  dfrd-bench run --method fast --dataset digits --epochs 14 --set lr=0.6 "
+    )
     assert second.startswith('pip install -e ".[test]"  &&  pytest ')
     (picture,) = re.findall(r"!\[[^\]]+\]\((\S+)\)", opening)
     assert picture in {file for _, _, file, _ in drawings()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from dfrd_bench.benchmarks.speed.cases import METHODS, Case
 from dfrd_bench.benchmarks.speed.plain.trainer import PlainStudent
 from dfrd_bench.benchmarks.speed.startup import write_records
 from dfrd_bench.benchmarks.speed.timing import Pair, Stopwatch, in_turn
+from dfrd_bench.benchmarks.speed.trainings import PROGRAMS, Training, table, train
 
 from dfrd_bench.problem import Precision
 
@@ -137,3 +139,39 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments: tuple[str, ...], sai
     assert outcome.code == 2
     assert said in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+class TestTrainings:
+    def test_it_is_the_trained_student_that_is_attacked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A program whose training puts the shipped teacher in the student's place, of which the accuracy is known."""
+        case, epochs = Case("digits", torch.device("cpu"), Precision()), list[int]()
+
+        class Cheat:
+            def __init__(self, case: Case, method: str, seed: int, **changes: Any) -> None:
+                self.problem, self.config = case.problem(plain=True, seed=seed), case.config(method, **changes)
+
+            def train_epoch(self, epoch: int) -> None:
+                epochs.append(epoch)
+                self.problem = replace(self.problem, student=self.problem.teacher)
+
+        monkeypatch.setitem(PROGRAMS, "cheat", Cheat)
+        found = train(case, "fast", "cheat", 3, ["clean"], epochs=2, unknown=1)
+        assert epochs == [0, 1]
+        assert (found.program, found.seed, found.seconds >= 0) == ("cheat", 3, True)
+        assert found.average["clean"] == pytest.approx(0.9933, abs=1e-4)  # as its shipped record says
+        assert found.worst["clean"] == pytest.approx(0.9770, abs=1e-4)
+
+    def test_seeds_are_other_students_and_the_same_teacher(self) -> None:
+        case = Case("digits", torch.device("cpu"), Precision())
+        first, again, other = (case.problem(plain=True, seed=seed) for seed in (0, 0, 1))
+        for one, another, same in ((first, again, True), (first, other, False)):
+            pairs = zip(one.student.parameters(), another.student.parameters(), strict=True)
+            assert all(torch.equal(p, q) for p, q in pairs) is same
+            pairs = zip(one.teacher.parameters(), another.teacher.parameters(), strict=True)
+            assert all(torch.equal(p, q) for p, q in pairs)
+
+    def test_the_table_has_means_and_deviations_over_seeds(self) -> None:
+        found = [Training("fast", "ours", n, 10.0 + n, {"pgd20": 0.5 + n / 10}, {"pgd20": n / 10}) for n in (0, 2)]
+        heading, line = table(found)
+        assert heading.split() == ["method", "program", "seconds", "pgd20"]
+        assert line.split() == ["fast", "ours", "11", "60.0", "±", "14.1", "/", "10.0", "±", "14.1"]

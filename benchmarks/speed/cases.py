@@ -104,8 +104,8 @@ class Case:
         config: MethodConfig = method_class.Config(**{**values, **{n: v for n, v in changes.items() if n in known}})
         return config
 
-    def problem(self, *, plain: bool) -> Problem:
-        """Teacher and student, always of the same weights, as a run prepares them; contiguous for the plain recipe."""
+    def problem(self, *, plain: bool, seed: int = 0) -> Problem:
+        """Teacher and student, of a seed always of the same weights, as a run prepares them; contiguous for the plain recipe."""
         from dataclasses import replace
 
         from dfrd_bench.attacks.folding import freeze_norms
@@ -114,7 +114,7 @@ class Case:
 
         info, threat = self.task
         precision = replace(self.precision, channels_last=not plain)
-        student = build_network(self.student, channels=info.shape[0], num_classes=info.num_classes, seed=0)
+        student = build_network(self.student, channels=info.shape[0], num_classes=info.num_classes, seed=seed)
         teacher = precision.place(self.teacher(), self.device).eval().requires_grad_(False)
         return Problem(
             teacher=teacher if plain else freeze_norms(teacher),
@@ -123,7 +123,7 @@ class Case:
             threat=threat,
             device=self.device,
             precision=precision,
-            seed=0,
+            seed=seed,
         )
 
     def teacher(self) -> nn.Module:

@@ -23,13 +23,13 @@ PLAIN: dict[str, Any] = {
 }
 
 
-def ours(case: Case, method: str, **changes: Any) -> Trainer:
+def ours(case: Case, method: str, seed: int = 0, **changes: Any) -> Trainer:
     """The product's method."""
-    made: Trainer = METHODS.get(method)(case.problem(plain=False), case.config(method, **changes))
+    made: Trainer = METHODS.get(method)(case.problem(plain=False, seed=seed), case.config(method, **changes))
     return made
 
 
-def plain(case: Case, method: str, **changes: Any) -> Trainer:
+def plain(case: Case, method: str, seed: int = 0, **changes: Any) -> Trainer:
     """The plain recipe's."""
-    made: Trainer = PLAIN[method](case.problem(plain=True), case.config(method, **changes))
+    made: Trainer = PLAIN[method](case.problem(plain=True, seed=seed), case.config(method, **changes))
     return made

@@ -21,6 +21,7 @@ Examples:
   dfrd-bench bench profile --dataset paper --device cuda --methods ferd
   dfrd-bench bench startup
   dfrd-bench bench agreement
+  dfrd-bench bench trainings --methods fast,ferd --seeds 0-2 --epochs 8 --warmup-epochs 1
 """
 
 
@@ -239,6 +240,50 @@ def agreement(
     case, names = shared.case(dataset, device, "fp32", batch_size, threads, target), shared.methods(methods)
     if not shared.agree(case, names, steps, target, quiet):
         sys.exit(1)
+
+
+@bench.command(short_help="Whether students of ours and of the plain recipe end alike.", epilog=example("trainings"))
+@options.device
+@threads
+@chosen_methods
+@click.option("--seeds", default="0-2", show_default=True, metavar="LIST", help="Seeds: 0,1,2 or 0-2.")
+@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Of a training; the preset's by default.")
+@click.option("--warmup-epochs", type=click.IntRange(0), metavar="N", help="Of these; the preset's by default.")
+@click.option("--attacks", default="clean,pgd20", show_default=True, metavar="A,B", help="On the test images.")
+@as_json
+@options.quiet
+def trainings(
+    device: str,
+    threads: int | None,
+    methods: str | None,
+    seeds: str,
+    epochs: int | None,
+    warmup_epochs: int | None,
+    attacks: str,
+    target: Path | None,
+    quiet: bool,
+) -> None:
+    """Train students on digits by both programs, with several seeds, and attack them."""
+    from dataclasses import asdict
+
+    from dfrd_bench.benchmarks.speed.trainings import PROGRAMS, table, train
+    from dfrd_bench.records.seeds import parse_seeds
+    from dfrd_bench.registry import ATTACKS
+    from dfrd_bench.runs.request import names
+
+    case, chosen = shared.case("digits", device, "fp32", None, threads, target), shared.methods(methods)
+    wanted, asked = parse_seeds(seeds), tuple(ATTACKS.select(names(attacks)))
+    given = {"epochs": epochs, "warmup_epochs": warmup_epochs}
+    changes = {name: value for name, value in given.items() if value is not None}
+    found = []
+    with shared.progress(quiet, "trainings", len(chosen) * len(wanted) * len(PROGRAMS)) as advance:
+        for method in chosen:
+            for seed in wanted:
+                for program in PROGRAMS:
+                    found.append(train(case, method, program, seed, asked, **changes))
+                    advance()
+    click.echo("\n".join(table(found)))
+    shared.write(target, case, {"trainings": [asdict(each) for each in found], "changes": changes})
 
 
 @bench.command(short_help="pyautoattack, autoattack and autoattack-fast.", epilog=example("autoattack"))
