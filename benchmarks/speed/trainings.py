@@ -70,18 +70,25 @@ def train(case: Case, method: str, program: str, seed: int, attacks: Sequence[st
     return Training(method, program, seed, seconds, average, worst)
 
 
-def table(found: Sequence[Training]) -> list[str]:
-    """A line for each method and program: percent, mean ± sample standard deviation over seeds, average / worst class."""
-    attacks = list(found[0].average)
-    lines = [f"method    program  seconds  {'  '.join(f'{name:27}' for name in attacks)}".rstrip()]
+def table(found: Sequence[Training]) -> str:
+    """A row for each method and program: percent, mean ± sample standard deviation over seeds, average / worst class."""
+    from tabulate import tabulate
+
+    attacks, rows = list(found[0].average), []
     for method, program in dict.fromkeys((each.method, each.program) for each in found):
         part = [each for each in found if (each.method, each.program) == (method, program)]
-        cells = "  ".join(
-            f"{_spread([each.average[name] for each in part]):12} / {_spread([each.worst[name] for each in part]):12}"
-            for name in attacks
+        rows.append(
+            [
+                method,
+                program,
+                f"{fmean(each.seconds for each in part):.0f}",
+                *(
+                    " / ".join(_spread([getattr(each, what)[name] for each in part]) for what in ("average", "worst"))
+                    for name in attacks
+                ),
+            ]
         )
-        lines.append(f"{method:9} {program:7} {fmean(each.seconds for each in part):8.0f}  {cells}".rstrip())
-    return lines
+    return tabulate(rows, ["method", "program", "seconds", *attacks], disable_numparse=True)
 
 
 def _spread(values: Sequence[float]) -> str:

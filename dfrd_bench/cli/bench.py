@@ -267,6 +267,7 @@ def trainings(
     from dataclasses import asdict
 
     from dfrd_bench.benchmarks.speed.trainings import PROGRAMS, table, train
+    from dfrd_bench.cli.printing import say
     from dfrd_bench.records.seeds import parse_seeds
     from dfrd_bench.registry import ATTACKS
     from dfrd_bench.runs.request import names
@@ -282,7 +283,7 @@ def trainings(
                 for program in PROGRAMS:
                     found.append(train(case, method, program, seed, asked, **changes))
                     advance()
-    click.echo("\n".join(table(found)))
+    say(table(found) + "\n")
     shared.write(target, case, {"trainings": [asdict(each) for each in found], "changes": changes})
 
 

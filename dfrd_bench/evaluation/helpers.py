@@ -34,9 +34,7 @@ log = logging.getLogger(__name__)
 HELPER = "dfrd_bench.evaluation.helper"
 THREADS = 1  # of each, on a CPU
 EACH = 2 * 2**30  # bytes of memory that one may need
-LONG = (
-    500  # times that attacks ask about an image, from which on helpers pay: PGD-20 asks 20 times, AutoAttack thousands
-)
+LONG = 500  # questions of attacks about an image from which on helpers pay: PGD-20 asks 20, AutoAttack thousands
 COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 LOOK = 1.0  # seconds after which a signal is seen at the latest, on systems where waiting is not interrupted
 GONE = 10.0  # seconds until a process whose pipe is closed has ended
@@ -237,8 +235,8 @@ def jobs_that_pay(attacks: Collection[str], model: nn.Module, num_classes: int, 
     """How many processes to take where nobody says: as many as this one has threads and the machine memory for.
 
     On a CPU processes of one thread attack more images in a second than one process of as many threads: 900 digits, with two,
-    1.6 times as many (docs/performance.md, AutoAttack). But each has to start first, so where attacks are short it is 1, as on a
-    GPU, and with a network that cannot be given to other processes.
+    1.6 times as many (docs/scaling.md, One evaluation by several processes). But each has to start first, so where attacks are
+    short it is 1, as on a GPU, and with a network that cannot be given to other processes.
     """
     asked = sum(_asked(attack, num_classes) for attack in ATTACKS.select(attacks).values()) if attacks else 0.0
     if device.type != "cpu" or asked < LONG:

@@ -27,8 +27,6 @@ def _seeds(given: Any) -> Any:
         raise ValueError(str(error).rstrip(".")) from error
 
 
-Run = tuple[str, Record]
-"""Where a record was found, and the record."""
 Names = Annotated[tuple[str, ...], BeforeValidator(names)]
 
 
@@ -115,16 +113,17 @@ class Suite(_Content):
         """Whether a run is of one of the rows, and with what the suite lists; what it calls by a path is not compared."""
         return frozenset() in self._beside(spec)
 
-    def select(self, runs: Iterable[Run]) -> list[Run]:
+    def select(self, runs: Iterable[tuple[str, Record]]) -> list[tuple[str, Record]]:
         """Of students' runs those that the suite includes; where there is none, those with one and the same change of all rows.
 
-        So a suite that was made with `--epochs 3` is found. Runs with different changes are not taken for one suite.
+        So a suite that was made with `--epochs 3` is found. Runs with different changes are not taken for one suite. A run is
+        where its record was found, and the record.
         """
         students = [run for run in runs if run[1].spec.kind == "student"]
         change = self._change(students)
         return [run for run in students if change in self._beside(run[1].spec)]
 
-    def lacking(self, runs: Sequence[Run]) -> list[SuiteRun]:
+    def lacking(self, runs: Sequence[tuple[str, Record]]) -> list[SuiteRun]:
         """The rows that have none of the runs, which are selected."""
         change = self._change(runs)
         return [row for row in self.runs if not any(row.beside(record.spec) == change for _, record in runs)]
@@ -134,7 +133,7 @@ class Suite(_Content):
         near = [(len(beside), n) for n, row in enumerate(self.runs) if (beside := row.beside(spec)) is not None]
         return min(near)[1]
 
-    def _change(self, runs: Iterable[Run]) -> frozenset[str]:
+    def _change(self, runs: Iterable[tuple[str, Record]]) -> frozenset[str]:
         """What was changed of every row; nothing where a run is of a row as it is, or where runs differ in it."""
         found = (self._beside(record.spec) for _, record in runs)
         changes = {min(beside, key=lambda one: (len(one), sorted(one))) for beside in found if beside}

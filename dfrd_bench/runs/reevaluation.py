@@ -62,7 +62,7 @@ def evaluate_run(
         data_dir: see `open_dataset`.
         device: where to run.
         observer: told about progress.
-        jobs: processes that attack batches side by side, see `evaluate_model`.
+        jobs: processes that attack batches side by side; None: as many as pay, see `jobs_that_pay`.
 
     Raises:
         DfrdBenchError: no valid record there, or one that is contradicted, weights or test images that are not the record's, or

@@ -101,7 +101,7 @@ def examine_run(
         data_dir: see `open_dataset`.
         device: for running again.
         observer: told about progress.
-        jobs: for running again, processes that attack batches side by side.
+        jobs: for running again, processes that attack batches side by side; None: as many as pay, see `jobs_that_pay`.
 
     Raises:
         DfrdBenchError: no valid record or predictions there, or weights or test images that are not the record's.

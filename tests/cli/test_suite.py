@@ -13,8 +13,9 @@ import tiny
 from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.records.seeds import parse_seeds
 from dfrd_bench.records.store import find_records, load_record
-from dfrd_bench.records.suites import Run, SuiteRun, load_suite, suite_names
+from dfrd_bench.records.suites import SuiteRun, load_suite, suite_names
 from dfrd_bench.registry import DATASETS
+from dfrd_bench.reporting.evidence import Run
 from dfrd_bench.reporting.published import published_table
 from dfrd_bench.runs.plan import check_suite, planned
 from dfrd_bench.runs.request import Request, requested

@@ -9,6 +9,7 @@ from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.reporting.escaping import escape_markdown
 from dfrd_bench.reporting.tables.layout import UNDEFINED, ResultTable, Row, attack_title
 from dfrd_bench.reporting.tables.markup import small_table
+from dfrd_bench.reporting.tables.naming import named_rows
 
 STYLES = ("terminal", "markdown")
 MOST_CLASSES = 20  # a column each
@@ -64,11 +65,9 @@ def _rendered(table: ResultTable, attack: str, teacher: Row, markdown: bool) -> 
         )
     escape = escape_markdown if markdown else str
     titles = ["Method", *map(escape, classes), "Least", "Average"]
-    several = len(table.groups) > 1
     rows = [
-        [escape(f"{row.label} on {group.student}" if several else row.label), *_cells(row, shares, teacher, attack)]
-        for group in table.groups
-        for row in group.rows
+        [escape(name), *_cells(row, shares, teacher, attack)]
+        for name, row in named_rows(table.groups)
         if row.kind == "student" and (shares := inherited(row, teacher, attack))
     ]
     said = MEANING.format(attack=attack_title(attack), dash=UNDEFINED)
