@@ -67,6 +67,8 @@ class TradesLesson:
             statistics of both; else one after the other.
         taught: KL(f^T(x), f^S(x)) in place of the cross-entropy: the teacher is asked about clean images, and the student is held
             to its own answer around them ("soft TRADES").
+        defers: with `taught`, where the teacher takes x_adv for another class than x, KL(f^T(x_adv), f^S(x_adv)) in place of the
+            divergence from its own answer: there is none that the teacher would hold.
     """
 
     attack: InnerAttack
@@ -74,6 +76,7 @@ class TradesLesson:
     smoothing: float = 0.0
     one_batch: bool = False
     taught: bool = False
+    defers: bool = False
 
     def __call__(self, student: nn.Module, batch: Batch, generator: torch.Generator) -> PerImage:
         """Attack, then a clean and an adversarial pass, or one of both."""
@@ -83,8 +86,11 @@ class TradesLesson:
         else:
             clean, adversarial = precision.logits(student, batch.x), precision.logits(student, attacked.x)
         natural = kl_per_image(batch.taught, clean) if self.taught else label_loss(clean, batch.labels, self.smoothing)
-        terms = {
-            "natural": natural,
-            "robust": self.weight * kl_per_image(clean, adversarial),
-        }
+        robust = kl_per_image(clean, adversarial)
+        if self.defers:
+            with torch.no_grad():
+                there = precision.logits(self.attack.problem.teacher, attacked.x)
+            other = there.argmax(dim=1) != batch.taught.argmax(dim=1)
+            robust = torch.where(other, kl_per_image(there, adversarial), robust)
+        terms = {"natural": natural, "robust": self.weight * robust}
         return PerImage(terms, attacked.withstood, adversarial.detach())

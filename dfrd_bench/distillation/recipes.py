@@ -51,6 +51,7 @@ USERS: Mapping[str, tuple[Any, ...]] = {
     "trust_exponent": ("iad",),
     "begin": ("iad",),
     "robust_weight": ("trades", "soft-trades"),
+    "defer": ("soft-trades",),
     **dict.fromkeys(("temperature_rate", "temperatures", "risk"), ("absld",)),
     "gradient_weight": ("igdm",),
 }
@@ -113,6 +114,12 @@ class ConversionConfig(MethodConfig):
         WITH_DATA,
         since=LATER,
         ge=0,
+    )
+    defer: bool = param(
+        False,
+        "soft-trades: where the teacher takes x_adv for another class, its answer there in place of the student's own",
+        "ours, docs/steady.md",
+        since=LATER,
     )
     temperature_rate: float = param(
         0.1, "absld: ρ, how far a class's temperature moves per epoch; falls with lr", WITH_DATA, since=LATER, ge=0
@@ -196,7 +203,7 @@ def lesson_of(config: ConversionConfig, problem: Problem) -> Lesson | None:
         case "trades":
             return TradesLesson(attack("clean"), c.robust_weight)
         case "soft-trades":
-            return TradesLesson(attack("clean"), c.robust_weight, taught=True)
+            return TradesLesson(attack("clean"), c.robust_weight, taught=True, defers=c.defer)
     return None
 
 

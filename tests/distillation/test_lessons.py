@@ -90,6 +90,13 @@ def trust(a: Answers) -> np.ndarray:
     return softmax(a.asked, axis=1)[np.arange(N), LABELS] ** 0.1
 
 
+def changed(a: Answers) -> np.ndarray:
+    """Which adversarial images the teacher takes for another class; some of these, and not all."""
+    other = a.teacher.argmax(axis=1) != a.asked.argmax(axis=1)
+    assert 0 < other.sum() < N
+    return other
+
+
 LESSONS: dict[str, tuple[Callable[[InnerAttack], Lesson], Callable[[Answers], np.ndarray]]] = {
     "natural": (lambda attack: NaturalLesson(attack.problem.precision), lambda a: a.ce(a.clean)),
     "sat": (AdversarialLesson, lambda a: a.ce(a.adversarial)),
@@ -107,6 +114,13 @@ LESSONS: dict[str, tuple[Callable[[InnerAttack], Lesson], Callable[[Answers], np
     "soft trades": (
         lambda t: TradesLesson(t, 2.0, taught=True),
         lambda a: a.kl(a.teacher, a.clean) + 2 * a.kl(a.clean, a.adversarial),
+    ),
+    "soft trades, deferring": (
+        lambda t: TradesLesson(t, 2.0, taught=True, defers=True),
+        lambda a: (
+            a.kl(a.teacher, a.clean)
+            + 2 * np.where(changed(a), a.kl(a.asked, a.adversarial), a.kl(a.clean, a.adversarial))
+        ),
     ),
     "ard": (ARDLesson, lambda a: a.kl(a.teacher, a.adversarial, 30)),
     "ard, released": (lambda t: ARDLesson(t, reduction="mean"), lambda a: a.kl(a.teacher, a.adversarial, 30) / K),

@@ -18,7 +18,7 @@ OTHER: dict[str, Any] = {
     **{"attack_steps": 1, "attack_step": 0.07, "attack_start": "uniform", "attack_mode": "train", "beta": 1.0},
     **{"clamp": "released", "count": "all", "sizes": "equal", "adversarial_weight": 0.3, "reduction": "mean"},
     **{"temperature": 3.0, "alpha": 0.4, "trust_exponent": 0.9, "begin": 0.9, "robust_weight": 1.0},
-    **{"temperature_rate": 0.9, "temperatures": "released", "risk": "sum", "gradient_weight": 3.0},
+    **{"temperature_rate": 0.9, "temperatures": "released", "risk": "sum", "gradient_weight": 3.0, "defer": True},
     **{"lambda_uni": 2.0, "layer": "block2", "bottleneck_beta": 0.9, "bottleneck_lr": 0.3, "bottleneck_steps": 1},
     **{"bottleneck_penalty": "sum", "bottleneck_ceiling": "batch", "bottleneck_noise": "position"},
     **{
@@ -58,6 +58,7 @@ def trained(method: type[Method], config: MethodConfig, size: int = 8) -> dict[s
         ("ferd-released", {}),
         ("fast", {"conversion": "rslad"}),
         ("fast", {"conversion": "trades"}),
+        ("steady", {}),
         ("noise", {"conversion": "iad"}),
         ("noise", {"conversion": "sat", "fair": True}),
         ("zskt", {"conversion": False}),
