@@ -1,4 +1,4 @@
-"""Steady: Fast's images, and a student that agrees with the teacher on them and with itself around them."""
+"""Steady: Fast's images; the student agrees with the teacher on them, and around them with itself where the teacher does."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ class SteadyConfig(FastConfig):
 
     conversion: Conversion = param("soft-trades", "KL(f^T(x), f^S(x)) + β·KL(f^S(x), f^S(x_adv)); or another", OURS)
     robust_weight: float = param(2.0, "β, weight of the student's divergence from its own answer", OURS, ge=0)
+    defer: bool = param(
+        True, "where the teacher takes x_adv for another class, its answer there in place of the student's own", OURS
+    )
     lr: float = param(0.6, "student: SGD learning rate, cosine decay to 0", OURS, gt=0)
 
 
 class Steady(Fast):
-    """Steady: agree with the teacher on the image, and with yourself around it (ours)."""
+    """Steady: agree with the teacher on the image and with yourself around it, but where the teacher changes its mind (ours)."""
 
     Config = SteadyConfig
     reference = Reference("none: made with this benchmark", "ours", "docs/steady.md")
