@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from dfrd_bench.distillation.recipes import Conversion
 from dfrd_bench.method import Reference, param
 
@@ -19,6 +22,15 @@ class SteadyConfig(FastConfig):
         True, "where the teacher takes x_adv for another class, its answer there in place of the student's own", OURS
     )
     lr: float = param(0.6, "student: SGD learning rate, cosine decay to 0", OURS, gt=0)
+    attack_steps: int = param(
+        9, "student's adversary: steps, one less than the others' (paid to the teacher)", OURS, ge=1
+    )
+
+    @classmethod
+    def at_budget(cls, budget: Mapping[str, Any]) -> dict[str, Any]:
+        """The dataset's budget, less a step of the attack: a pass through the teacher is made in its place."""
+        values = super().at_budget(budget)
+        return values | ({"attack_steps": max(values["attack_steps"] - 1, 1)} if "attack_steps" in values else {})
 
 
 class Steady(Fast):
