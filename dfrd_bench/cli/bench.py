@@ -8,27 +8,19 @@ from typing import Any
 
 import click
 
+from dfrd_bench.cli import bench_programs, options
 from dfrd_bench.cli import bench_work as shared
-from dfrd_bench.cli import options
-
-EXAMPLES = """
-\b
-Examples:
-  dfrd-bench bench methods --methods ferd --threads 1
-  dfrd-bench bench methods --dataset random --device cuda --precision bf16 --batch-size 256 --json methods.json
-  dfrd-bench bench attacks --attacks fgsm,pgd20,cw --images 300
-  dfrd-bench bench autoattack student.safetensors --arch wrn-10-1 --images 300
-  dfrd-bench bench profile --dataset paper --device cuda --methods ferd
-  dfrd-bench bench startup
-  dfrd-bench bench agreement
-  dfrd-bench bench trainings --methods fast,ferd --seeds 0-2 --epochs 8 --warmup-epochs 1
-"""
-
-
-def example(beginning: str) -> str:
-    """The examples of one sub-command."""
-    lines = [line for line in EXAMPLES.splitlines() if line.strip().startswith(f"dfrd-bench bench {beginning}")]
-    return "\n".join(["", "\b", "Examples:", *lines, ""])
+from dfrd_bench.cli.bench_options import (
+    EXAMPLES,
+    as_json,
+    batch_size,
+    chosen_methods,
+    dataset,
+    example,
+    repetitions,
+    steps,
+    threads,
+)
 
 
 class Benchmarks(click.Group):
@@ -52,27 +44,8 @@ def bench() -> None:
     """
 
 
-dataset = click.option(
-    "--dataset", default="digits", show_default=True, metavar="digits|random|paper", help="See docs/performance.md."
-)
-batch_size = click.option("--batch-size", type=int, metavar="N", help="Images per batch; the preset's by default.")
-threads = click.option(
-    "--threads", type=click.IntRange(1), metavar="N", help="Of the CPU; PyTorch's choice by default."
-)
-as_json = click.option(
-    "--json", "target", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write all numbers."
-)
-chosen_methods = click.option("--methods", metavar="A,B", help="All by default.")
-steps = click.option(
-    "--steps", default=5, show_default=True, type=click.IntRange(1), help="Of synthesis and of the student in a turn."
-)
-
-
-def repetitions(default: int) -> options.Option:
-    """`--repetitions N`."""
-    return click.option(
-        "--repetitions", default=default, show_default=True, type=click.IntRange(1), help="Turns that count, of each."
-    )
+bench.add_command(bench_programs.agreement)
+bench.add_command(bench_programs.trainings)
 
 
 @bench.command(short_help="Epochs and steps of every method, and its memory.", epilog=example("methods"))
@@ -215,78 +188,6 @@ def startup(repetitions: int, target: Path | None, quiet: bool) -> None:
     shared.write(target, None, {"startup": rows, "repetitions": repetitions})
 
 
-@bench.command(short_help="Whether ours and the plain recipe compute the same.", epilog=example("agreement"))
-@dataset
-@options.device
-@click.option("--batch-size", type=int, default=16, show_default=True, metavar="N", help="Images per batch.")
-@threads
-@chosen_methods
-@click.option(
-    "--steps", default=2, show_default=True, type=click.IntRange(1), help="Of synthesis and of the student per epoch."
-)
-@as_json
-@options.quiet
-def agreement(
-    dataset: str,
-    device: str,
-    batch_size: int,
-    threads: int | None,
-    methods: str | None,
-    steps: int,
-    target: Path | None,
-    quiet: bool,
-) -> None:
-    """Check that ours and the plain recipe compute the same losses, in float32; exit code 1 if they do not."""
-    case, names = shared.case(dataset, device, "fp32", batch_size, threads, target), shared.methods(methods)
-    if not shared.agree(case, names, steps, target, quiet):
-        sys.exit(1)
-
-
-@bench.command(short_help="Whether students of ours and of the plain recipe end alike.", epilog=example("trainings"))
-@options.device
-@threads
-@chosen_methods
-@click.option("--seeds", default="0-2", show_default=True, metavar="LIST", help="Seeds: 0,1,2 or 0-2.")
-@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Of a training; the preset's by default.")
-@click.option("--warmup-epochs", type=click.IntRange(0), metavar="N", help="Of these; the preset's by default.")
-@click.option("--attacks", default="clean,pgd20", show_default=True, metavar="A,B", help="On the test images.")
-@as_json
-@options.quiet
-def trainings(
-    device: str,
-    threads: int | None,
-    methods: str | None,
-    seeds: str,
-    epochs: int | None,
-    warmup_epochs: int | None,
-    attacks: str,
-    target: Path | None,
-    quiet: bool,
-) -> None:
-    """Train students on digits by both programs, with several seeds, and attack them."""
-    from dataclasses import asdict
-
-    from dfrd_bench.benchmarks.speed.trainings import PROGRAMS, table, train
-    from dfrd_bench.cli.printing import say
-    from dfrd_bench.records.seeds import parse_seeds
-    from dfrd_bench.registry import ATTACKS
-    from dfrd_bench.runs.request import names
-
-    case, chosen = shared.case("digits", device, "fp32", None, threads, target), shared.methods(methods)
-    wanted, asked = parse_seeds(seeds), tuple(ATTACKS.select(names(attacks)))
-    given = {"epochs": epochs, "warmup_epochs": warmup_epochs}
-    changes = {name: value for name, value in given.items() if value is not None}
-    found = []
-    with shared.progress(quiet, "trainings", len(chosen) * len(wanted) * len(PROGRAMS)) as advance:
-        for method in chosen:
-            for seed in wanted:
-                for program in PROGRAMS:
-                    found.append(train(case, method, program, seed, asked, **changes))
-                    advance()
-    say(table(found) + "\n")
-    shared.write(target, case, {"trainings": [asdict(each) for each in found], "changes": changes})
-
-
 @bench.command(short_help="pyautoattack, autoattack and autoattack-fast.", epilog=example("autoattack"))
 @click.argument("weights", type=click.Path(exists=True, path_type=Path))
 @click.option("--arch", required=True, metavar="NAME", help="Architecture (see `list students`).")
@@ -319,7 +220,7 @@ def all_(ctx: click.Context, dataset: str, device: str, threads: int | None, qui
     """Check the agreement, then measure methods, attacks and startup, each as it is by default."""
     common = {"dataset": dataset, "device": device, "threads": threads, "quiet": quiet}
     case = shared.case(dataset, device, "fp32", 16, threads, None)
-    agreed = shared.agree(case, shared.methods(None), 2, None, quiet)
+    agreed = bench_programs.agree(case, shared.methods(None), 2, None, quiet)
     ctx.invoke(methods, **common)
     ctx.invoke(attacks, **common)
     ctx.invoke(startup, quiet=quiet)

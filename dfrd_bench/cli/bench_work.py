@@ -1,4 +1,4 @@
-"""What the commands of `dfrd-bench bench` share: the case from their options, a bar, the table, the file, the agreement."""
+"""What the commands of `dfrd-bench bench` share: the case from their options, a bar, the table, the file."""
 
 from __future__ import annotations
 
@@ -12,26 +12,6 @@ import click
 
 if TYPE_CHECKING:
     from dfrd_bench.benchmarks.speed.cases import Case
-
-
-def agree(case: Case, names: tuple[str, ...], steps: int, target: Path | None, quiet: bool) -> bool:
-    """Print how far each method's losses are apart; whether all are within the tolerance."""
-    from dataclasses import asdict
-
-    from dfrd_bench.benchmarks.speed.agreement import TOLERANCE, agreement
-
-    found = []
-    with progress(quiet, "agreement", len(names)) as advance:
-        for name in names:
-            found.append(agreement(case, name, steps=steps))
-            advance()
-    for each in found:
-        verdict = "agrees" if each.holds else "DIFFERS"
-        click.echo(f"{each.method:14} {verdict}  {each.difference:.1e} at most, in {each.steps} steps ({each.where})")
-    worst = max(found, key=lambda each: each.difference)
-    click.echo(f"Largest difference {worst.difference:.1e}, of {worst.method}; the tolerance is {TOLERANCE:.0e}.")
-    write(target, case, {"agreement": [asdict(each) for each in found], "tolerance": TOLERANCE})
-    return all(each.holds for each in found)
 
 
 def case(
