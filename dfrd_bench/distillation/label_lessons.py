@@ -80,8 +80,7 @@ class TradesLesson:
 
     def __call__(self, student: nn.Module, batch: Batch, generator: torch.Generator) -> PerImage:
         """Attack, then a clean and an adversarial pass, or one of both; and one of the teacher, to whom the student defers."""
-        attacked, problem = self.attack(student, batch, generator), self.attack.problem
-        precision = problem.precision
+        attacked, precision = self.attack(student, batch, generator), self.attack.problem.precision
         if self.one_batch:
             clean, adversarial = precision.logits(student, torch.cat([batch.x, attacked.x])).chunk(2)
         else:
@@ -90,7 +89,7 @@ class TradesLesson:
         robust = kl_per_image(clean, adversarial)
         if self.defers:
             with torch.no_grad():
-                there = precision.logits(problem.teacher, attacked.x)
+                there = precision.logits(self.attack.problem.teacher, attacked.x)
             other = there.argmax(dim=1) != batch.taught.argmax(dim=1)
             robust = torch.where(other, kl_per_image(there, adversarial), robust)
         terms = {"natural": natural, "robust": self.weight * robust}
