@@ -29,6 +29,10 @@ class ThreatModel(BaseModel):
     step: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 2 / 255
 
 
+TUNING = "-tuning"
+"""Ends the name of a dataset that tests on the training images of another, and has its teachers."""
+
+
 class DatasetInfo(BaseModel):
     """What is known about a classification task without looking at any of its images.
 

@@ -7,8 +7,9 @@ from importlib.resources import as_file, files
 from typing import Any, ClassVar, Literal
 
 from dfrd_bench.datasets.base import Dataset
+from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.images import LabelledImages
-from dfrd_bench.problem import DatasetInfo, ThreatModel
+from dfrd_bench.problem import TUNING, DatasetInfo, ThreatModel
 from dfrd_bench.records.arrays import read_arrays
 
 WHITE = 16  # the images' grey levels are 0 … 16
@@ -75,3 +76,22 @@ class Digits(Dataset):
         images = torch.as_tensor(parts[f"{split}_images"], dtype=torch.float32)
         labels = torch.as_tensor(parts[f"{split}_labels"], dtype=torch.int64)
         return LabelledImages(images[:, None] / WHITE, labels)
+
+
+class DigitsTuning(Digits):
+    """digits, tested on the 897 training images: to choose by for who sees no data, so that no test image decides."""
+
+    info = DatasetInfo(name=f"digits{TUNING}", shape=(1, 8, 8), class_names=tuple("0123456789"), mirrored=False)
+
+    def load(self, split: Literal["train", "test"]) -> LabelledImages:
+        """The training images of `digits`, as those to test on.
+
+        Raises:
+            DfrdBenchError: images to train on are asked for.
+        """
+        if split == "train":
+            raise DfrdBenchError(
+                "digits-tuning has no images to train on, as it tests on the training images of digits: "
+                "it is for methods that see no data."
+            )
+        return super().load("train")

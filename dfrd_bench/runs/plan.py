@@ -181,9 +181,9 @@ def _check_names(request: Request) -> None:
     STUDENTS.get(request.student or data.default_student)
     if asked_of_row(row, "has_teacher", False):
         name = request.teacher or teacher_of(data)
-        if (theirs := teacher_source(name, data.task).dataset) not in ("", data.task):
+        if not (source := teacher_source(name, data.task)).fits(data.task):
             raise DfrdBenchError(
-                f"Teacher {name} is of {theirs}, not of {data.task}: leave it out, or exclude the pair."
+                f"Teacher {name} is of {source.dataset}, not of {data.task}: leave it out, or exclude the pair."
             )
     if asked_of_row(row, "needs_natural_teacher", False):
         teacher_source(natural_teacher_of(request, data), data.task)

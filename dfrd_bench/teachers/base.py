@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dfrd_bench.errors import DfrdBenchError, out_of_memory, unknown_name
-from dfrd_bench.problem import DatasetInfo, Precision
+from dfrd_bench.problem import TUNING, DatasetInfo, Precision
 from dfrd_bench.records.schema import TeacherRecord
 from dfrd_bench.registry import DATASETS, TEACHERS, Entry
 
@@ -48,7 +48,7 @@ class TeacherSource:
             so without importing PyTorch. None where they cannot be listed.
         unfetched: (argument after the colon, the task) -> the network with random weights and its architecture's name, where its
             own would have to be downloaded; None where they are there. None: they always are, or it is an error.
-        dataset: the only dataset it has teachers for; "" when that depends on the argument.
+        dataset: the only dataset it has teachers for, and for its images divided otherwise (`TUNING`); "" when that depends on the argument.
     """
 
     summary: str
@@ -58,6 +58,10 @@ class TeacherSource:
     names: Callable[[str], Mapping[str, str]] | None = None
     dataset: str = ""
     unfetched: Callable[[str, DatasetInfo], tuple[nn.Module, str] | None] | None = None
+
+    def fits(self, dataset: str) -> bool:
+        """Whether it may have teachers for a dataset, by its name."""
+        return self.dataset in ("", dataset.removesuffix(TUNING))
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def teachers_for(dataset: str) -> list[Entry]:
             models = source.names(dataset)
             known = known or bool(models)
             rows += [replace(entry, name=f"{entry.name}:{name}", summary=line) for name, line in models.items()]
-        elif source.dataset in ("", dataset):
+        elif source.fits(dataset):
             rows.append(entry)
     if not known:
         raise unknown_name("dataset", dataset, DATASETS.names())
