@@ -48,7 +48,8 @@ class TeacherSource:
             so without importing PyTorch. None where they cannot be listed.
         unfetched: (argument after the colon, the task) -> the network with random weights and its architecture's name, where its
             own would have to be downloaded; None where they are there. None: they always are, or it is an error.
-        dataset: the only dataset it has teachers for, and for its images divided otherwise (`TUNING`); "" when that depends on the argument.
+        dataset: the only dataset it has teachers for, its images divided otherwise (`TUNING`) included; "" when that depends on
+            the argument.
     """
 
     summary: str
