@@ -44,7 +44,7 @@ RUN = ("run", "--method", "ferd")
 (RECORDED,) = map(str, (Path(__file__).parents[2] / "results" / "digits").glob("*/*/ferd/default-seed1-*"))
 WRONG_NAMES = {
     "method": (("run", "--method", "frd"), "Unknown method 'frd'. Did you mean 'ferd'"),
-    "dataset": ((*RUN, "--dataset", "digit"), "Unknown dataset 'digit'. Did you mean 'digits'?"),
+    "dataset": ((*RUN, "--dataset", "digit"), "Unknown dataset 'digit'. Did you mean 'digits' or 'digits-tuning'?"),
     "teacher": (
         (*RUN, "--teacher", "digits-wrn"),
         "Unknown teacher 'digits-wrn'. Did you mean 'digits-wrn-10-2' or 'digits-natural-wrn-10-1'?",
