@@ -81,7 +81,7 @@ class Digits(Dataset):
 class DigitsTuning(Digits):
     """digits, tested on the 897 training images: to choose by for who sees no data, so that no test image decides."""
 
-    info = DatasetInfo(name=f"digits{TUNING}", shape=(1, 8, 8), class_names=tuple("0123456789"), mirrored=False)
+    info = Digits.info.model_copy(update={"name": f"{Digits.info.name}{TUNING}"})
 
     def load(self, split: Literal["train", "test"]) -> LabelledImages:
         """The training images of `digits`, as those to test on.

@@ -152,7 +152,8 @@ def load_teacher(
         precision: its memory layout.
 
     Raises:
-        DfrdBenchError: no such teacher, weights that cannot be used, or a number of classes other than the dataset's.
+        DfrdBenchError: no such teacher, one of another dataset, weights that cannot be used, or a number of classes other than
+            the dataset's.
     """
     import torch
 
@@ -160,6 +161,8 @@ def load_teacher(
     _, argument = TEACHERS.parse(name)
     if architecture is not None and not source.takes_architecture:
         raise DfrdBenchError(f"Teacher {name} has its own architecture: leave --teacher-arch out.")
+    if not source.fits(info.name):
+        raise DfrdBenchError(f"Teacher {name!r} was trained on {source.dataset}, not on {info.name}.")
     loaded = source.load(argument, info, architecture)
     model = precision.place(loaded.model, device).eval().requires_grad_(False)
     try:

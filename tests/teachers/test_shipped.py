@@ -12,9 +12,13 @@ from torch import Tensor, nn
 
 from dfrd_bench.attacks.clean import clean
 from dfrd_bench.attacks.projected_gradient import pgd20
+from dfrd_bench.datasets.base import open_dataset
 from dfrd_bench.datasets.digits import Digits
+from dfrd_bench.errors import DfrdBenchError
 from dfrd_bench.evaluation.evaluate import predict_under_attack
 from dfrd_bench.images import LabelledImages
+from dfrd_bench.problem import Precision
+from dfrd_bench.teachers.base import load_teacher
 from dfrd_bench.teachers.checkpoint import load_file
 
 CPU = torch.device("cpu")
@@ -57,3 +61,14 @@ class TestShippedTeacher:
             mean, variance = seen[name]
             assert ((mean - layer.running_mean).abs() / layer.running_var.sqrt()).mean() < 0.25
             assert (variance / layer.running_var).log().abs().mean() < math.log(1.5)
+
+
+@pytest.mark.parametrize("name", ["digits-wrn-10-2", "digits-natural-wrn-10-1"])
+def test_teachers_of_digits_are_of_its_other_division_too_and_of_no_other_dataset(name: str) -> None:
+    one, other = (
+        load_teacher(name, open_dataset(data).info, architecture=None, device=CPU, precision=Precision())
+        for data in ("digits", "digits-tuning")
+    )
+    assert one.record == other.record
+    with pytest.raises(DfrdBenchError, match="was trained on digits, not on svhn"):
+        load_teacher(name, open_dataset("svhn").info, architecture=None, device=CPU, precision=Precision())
