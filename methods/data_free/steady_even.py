@@ -1,0 +1,61 @@
+"""Steady-even: Steady, then the logits of classes that give way are raised, by what its own synthetic images say."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+
+from dfrd_bench.distillation.evening import output_bias, robust_shares
+from dfrd_bench.distillation.inner_attack import InnerAttack
+from dfrd_bench.distillation.lessons import Batch
+from dfrd_bench.method import MethodConfig, Reference, param
+from dfrd_bench.problem import Problem
+
+from .steady import OURS, Steady, SteadyConfig
+
+
+class SteadyEvenConfig(SteadyConfig):
+    """Steady's hyper-parameters, and how far classes are evened out."""
+
+    evening: float = param(
+        0.5, "logits added to a class per unit by which its robust share is below the classes' mean", OURS, ge=0
+    )
+    evening_batches: int = param(20, "batches of the pool that are attacked for these shares", OURS, ge=1)
+    evening_steps: int = param(10, "steps of that attack, of the threat model's length", OURS, ge=1)
+
+
+class SteadyEven(Steady):
+    """Steady-even: Steady, its classes evened out by how their synthetic images withstand an attack (ours)."""
+
+    Config = SteadyEvenConfig
+
+    reference = Reference("none: made with this benchmark", "ours", "docs/steady.md")
+
+    def __init__(self, problem: Problem, config: MethodConfig) -> None:
+        super().__init__(problem, config)
+        self.even = cast(SteadyEvenConfig, config)
+        output_bias(self.student, problem.num_classes)  # a student without says so before it is trained
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        """Steady's; after the last one the classes are evened out."""
+        numbers = super().train_epoch(epoch)
+        return numbers | self.even_out() if epoch == self.even.epochs - 1 else numbers
+
+    def even_out(self) -> dict[str, float]:
+        """b_k ← b_k + τ·(mean of r − r_k), r_k the share of class k's images that withstand PGD; returns the shifts."""
+        attack = InnerAttack(problem=self.problem, away="label", steps=self.even.evening_steps)
+        batches = (self.labelled_batch() for _ in range(self.even.evening_batches))
+        shares = robust_shares(self.student, batches, attack, self.rng)
+        shifts = self.even.evening * (shares.mean() - shares)
+        with torch.no_grad():
+            output_bias(self.student, self.problem.num_classes).add_(shifts)
+        return {f"shift/{k}": shift for k, shift in enumerate(shifts.tolist())}
+
+    def labelled_batch(self) -> Batch:
+        """Images of the pool as they are, each of the class that the teacher takes it for."""
+        images, _ = self.pool.draw(self.even.batch_size, self.rng)
+        x = self.problem.precision.images(images)
+        with torch.no_grad():
+            told = self.problem.precision.logits(self.problem.teacher, x)
+        return Batch(x, told.argmax(dim=1), told)
