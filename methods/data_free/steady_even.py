@@ -24,12 +24,16 @@ class SteadyEvenConfig(SteadyConfig):
     evening_batches: int = param(20, "batches of the pool that are attacked for these shares", OURS, ge=1)
     evening_steps: int = param(10, "steps of that attack, of the threat model's length", OURS, ge=1)
 
+    def idle(self) -> dict[str, str]:
+        """Steady's, and of what no logits are added by."""
+        unused = ("evening_batches", "evening_steps")
+        return super().idle() | (dict.fromkeys(unused, "evening=0") if self.evening == 0 else {})
+
 
 class SteadyEven(Steady):
     """Steady-even: Steady, its classes evened out by how their synthetic images withstand an attack (ours)."""
 
     Config = SteadyEvenConfig
-
     reference = Reference("none: made with this benchmark", "ours", "docs/steady.md")
 
     def __init__(self, problem: Problem, config: MethodConfig) -> None:
@@ -40,7 +44,8 @@ class SteadyEven(Steady):
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Steady's; after the last one the classes are evened out."""
         numbers = super().train_epoch(epoch)
-        return numbers | self.even_out() if epoch == self.even.epochs - 1 else numbers
+        last = epoch == self.even.epochs - 1
+        return numbers | self.even_out() if last and self.even.evening else numbers
 
     def even_out(self) -> dict[str, float]:
         """b_k ← b_k + τ·(mean of r − r_k), r_k the share of class k's images that withstand PGD; returns the shifts."""
