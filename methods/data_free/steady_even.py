@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 import torch
+from torch import Tensor
 
 from dfrd_bench.distillation.evening import output_bias, robust_shares
 from dfrd_bench.distillation.inner_attack import InnerAttack
@@ -21,7 +22,7 @@ class SteadyEvenConfig(SteadyConfig):
     evening: float = param(
         0.5, "logits added to a class per unit by which its robust share is below the classes' mean", OURS, ge=0
     )
-    evening_batches: int = param(20, "batches of the pool that are attacked for these shares", OURS, ge=1)
+    evening_batches: int = param(10, "the newest batches of the pool, which are attacked for these shares", OURS, ge=1)
     evening_steps: int = param(10, "steps of that attack, of the threat model's length", OURS, ge=1)
 
     def idle(self) -> dict[str, str]:
@@ -48,18 +49,21 @@ class SteadyEven(Steady):
         return numbers | self.even_out() if last and self.even.evening else numbers
 
     def even_out(self) -> dict[str, float]:
-        """b_k ← b_k + τ·(mean of r − r_k), r_k the share of class k's images that withstand PGD; returns the shifts."""
+        """b_k ← b_k + τ·(mean of r − r_k), r_k the share of class k's images that withstand PGD; returns the shifts.
+
+        The images are the newest, made against a student nearly done, each of the class that the teacher takes it for.
+        """
+        newest = self.pool.latest(self.even.evening_batches * self.even.batch_size)
         attack = InnerAttack(problem=self.problem, away="label", steps=self.even.evening_steps)
-        batches = (self.labelled_batch() for _ in range(self.even.evening_batches))
+        batches = map(self.labelled, torch.split(newest, self.even.batch_size))
         shares = robust_shares(self.student, batches, attack, self.rng)
         shifts = self.even.evening * (shares.mean() - shares)
         with torch.no_grad():
             output_bias(self.student, self.problem.num_classes).add_(shifts)
         return {f"shift/{k}": shift for k, shift in enumerate(shifts.tolist())}
 
-    def labelled_batch(self) -> Batch:
-        """Images of the pool as they are, each of the class that the teacher takes it for."""
-        images, _ = self.pool.draw(self.even.batch_size, self.rng)
+    def labelled(self, images: Tensor) -> Batch:
+        """Images [N, C, H, W] as a batch of the teacher's classes."""
         x = self.problem.precision.images(images)
         with torch.no_grad():
             told = self.problem.precision.logits(self.problem.teacher, x)
