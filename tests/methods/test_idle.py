@@ -30,7 +30,7 @@ OTHER: dict[str, Any] = {
     },
     **{"margin_images": "last", "absent_class": "zero", "class_temperature": 4.0, "class_unit": "spread"},
     **{"probe_steps": 1, "utae": False, "attack_model": "teacher", "lr_warmup": 0.5, "decay": 0.5, "decay_at": (0.2,)},
-    **{"crop_padding": 3, "flip": False, "evening_batches": 2, "evening_steps": 1},
+    **{"crop_padding": 3, "flip": False},
 }
 """Of each a value; where it has that here, its default is another."""
 
@@ -59,7 +59,6 @@ def trained(method: type[Method], config: MethodConfig, size: int = 8) -> dict[s
         ("fast", {"conversion": "rslad"}),
         ("fast", {"conversion": "trades"}),
         ("steady", {}),
-        ("steady-even", {"evening": 0.0}),
         ("noise", {"conversion": "iad"}),
         ("noise", {"conversion": "sat", "fair": True}),
         ("zskt", {"conversion": False}),

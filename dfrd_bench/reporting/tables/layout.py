@@ -17,8 +17,7 @@ ATTACK_TITLES = {
 }
 METHOD_TITLES = {
     **{"zskt": "ZSKT", "cmi": "CMI", "deepinv": "DeepInv", "fast": "Fast", "dfhl": "DFHL"},
-    **{"ferd": "FERD", "ferd-released": "FERD (released code)", "noise": "Noise"},
-    **{"steady": "Steady", "steady-even": "Steady-even"},
+    **{"ferd": "FERD", "ferd-released": "FERD (released code)", "steady": "Steady", "noise": "Noise"},
     **{"natural": "Natural", "sat": "SAT", "trades": "TRADES", "ard": "ARD", "fair-ard": "Fair-ARD", "iad": "IAD"},
     **{"bat": "BAT", "cfa-ard": "CFA-ARD", "dafa": "DAFA"},
     **{"fat-ard": "FAT-ARD", "frl-ard": "FRL-ARD", "gair-ard": "GAIR-ARD"},
