@@ -19,7 +19,9 @@ COMMITTED = [(folder, record) for folder, record in find_records(RESULTS) if isi
 PRESENT = [
     (folder, record)
     for folder, record in COMMITTED
-    if record.spec.kind == "student" and record.spec.provider == "dfrd-bench 0.3.0"
+    if record.spec.kind == "student"
+    and record.spec.provider == "dfrd-bench 0.3.0"
+    and "superseded" not in folder.relative_to(RESULTS).parts
 ]
 
 
